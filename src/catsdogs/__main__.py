@@ -1,0 +1,5 @@
+"""`python -m catsdogs` is `catsdogs`."""
+
+from catsdogs.cli import run
+
+run()

@@ -1,0 +1,103 @@
+"""One command per stage. Nothing of a stage is imported before it is asked for: `--help` takes 0.1 s."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from catsdogs import __version__
+from catsdogs.commands import COMMANDS, Command
+from catsdogs.errors import CatsdogsError, UsageError
+from catsdogs.files import explain_os_error
+
+
+def overview() -> str:
+    """What `catsdogs --help` prints."""
+    lines = [f"  {name:<18}{command.help}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: catsdogs COMMAND [--flag value ...]",
+            "",
+            "From a folder of labelled photos to a monitored prediction API.",
+            "",
+            *lines,
+            "",
+            "`catsdogs COMMAND --help` lists the flags; each is an environment variable too (CATSDOGS_TRAIN_EPOCHS).",
+            "`--json` prints the result for machines; events and progress go to standard error.",
+            "Exit status: 0 done or passed, 1 failed, 2 called wrongly.",
+        ]
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; returns its exit status."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0 if arguments else 2
+    if arguments[0] in ("--version", "version"):
+        print(__version__)
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        print(f"catsdogs: no command {name!r}; `catsdogs --help` lists them.", file=sys.stderr)
+        return 2
+    return guarded(name, lambda: execute(name, rest))
+
+
+def execute(name: str, arguments: list[str]) -> int:
+    command = COMMANDS[name]
+    as_json = "--json" in arguments
+    settings = parse(name, command, [argument for argument in arguments if argument != "--json"])
+    result = command.run(settings)
+    print(json.dumps(result.data(), indent=2, default=str) if as_json else result.text())
+    return 0 if getattr(result, "passed", True) else 1
+
+
+def parse(name: str, command: Command, arguments: list[str]) -> Any:
+    """Flags, then environment, then defaults. Raises UsageError naming the first flag that does not fit."""
+    from pydantic import ValidationError
+    from pydantic_settings import CliApp
+
+    settings_type = command.settings_type()
+    settings_type.model_config["cli_prog_name"] = f"catsdogs {name}"
+    try:
+        return CliApp.run(settings_type, arguments)
+    except ValidationError as error:
+        first = error.errors()[0]
+        flag = "--" + str(first["loc"][0]).replace("_", "-").lower()
+        raise UsageError(f"{flag} {first['input']}: {first['msg'][:1].lower()}{first['msg'][1:]}.") from None
+
+
+def guarded(name: str, work: Callable[[], int]) -> int:
+    """A user's mistake never shows a traceback; a bug of ours does."""
+    try:
+        return work()
+    except CatsdogsError as error:
+        print(f"catsdogs {name}: {error}", file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `catsdogs ... | head`
+        return 1
+    except OSError as error:
+        if error.errno is None:
+            raise
+        explained = explain_os_error(error)
+        print(f"catsdogs {name}: {explained}", file=sys.stderr)
+        return explained.exit_status
+    except MemoryError:
+        print(f"catsdogs {name}: out of memory: lower --batch-size, --image-size or --workers.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"catsdogs {name}: interrupted; run the same command again to go on.", file=sys.stderr)
+        return 130
+    except ModuleNotFoundError as error:
+        extra = {"torch": "train", "fastapi": "serve", "openvino": "serve", "mlflow": "train"}.get(error.name or "")
+        if extra is None:
+            raise
+        print(f"catsdogs {name}: {error.name} is not installed: pip install 'catsdogs[{extra}]'.", file=sys.stderr)
+        return 1
+
+
+def run() -> None:
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,110 @@
+"""Bytes -> checked RGB -> pixels: the one preparation of a photo, for training, serving and evaluation.
+
+Imports no torch: the server uses this file as it is.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from catsdogs.errors import BadImage, TooManyPixels
+
+PREPARATION = "stretch-bilinear-1"
+"""Names what `prepare` does; a model records it, and is refused where it differs."""
+
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP")  # MPO: what many phones write under the name .jpg
+EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "GIF": "gif", "BMP": "bmp", "WEBP": "webp"}
+MAX_PIXELS = 64_000_000
+MIN_SIDE = 8
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@contextmanager
+def opened(data: bytes, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """Read the header of a photo and check it; no pixel is decoded yet.
+
+    Raises BadImage (`empty`, `not-an-image`, `too-small`, `truncated`, `broken`) and TooManyPixels; errors that
+    Pillow raises while the caller decodes are turned into BadImage as well.
+    """
+    if not data:
+        raise BadImage("empty", "The file is empty.")
+    with warnings.catch_warnings():
+        # Pillow warns about odd EXIF blocks and about sizes that we judge ourselves, below.
+        warnings.simplefilter("ignore")
+        try:
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        except UnidentifiedImageError:
+            raise BadImage("not-an-image", f"Not a photo: none of {', '.join(FORMATS)}.") from None
+        except Image.DecompressionBombError:
+            raise TooManyPixels("too-many-pixels", f"More than {max_pixels:,} pixels.") from None
+        except Exception as error:  # a hostile header may raise nearly anything, in any of Pillow's parsers
+            raise BadImage("broken", f"The photo's header is broken: {error}.") from None
+        with image:
+            _check_size(image.size, max_pixels)
+            try:
+                yield image
+            except BadImage:
+                raise
+            except (MemoryError, KeyboardInterrupt):
+                raise
+            except Exception as error:
+                reason = "truncated" if "truncated" in str(error) else "broken"
+                raise BadImage(reason, f"The photo cannot be decoded: {error}.") from None
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise TooManyPixels("too-many-pixels", f"{width} x {height} is more than {max_pixels:,} pixels.")
+    if min(size) < MIN_SIDE:
+        raise BadImage("too-small", f"{width} x {height} is too small: at least {MIN_SIDE} pixels a side.")
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """The first frame, turned as its EXIF orientation says, as 8-bit RGB; transparency becomes white."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I;16") or image.mode == "I":
+        # 16-bit greyscale: Pillow's own conversion clips at 255 instead of scaling.
+        grey = np.asarray(image).astype(np.uint32)
+        return Image.fromarray((grey >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def prepare(data: bytes, image_size: int, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """An encoded photo -> uint8 [image_size, image_size, 3], RGB, upright.
+
+    The photo is stretched to a square, so that no part of the animal is cut off. JPEGs of at least twice the
+    size are decoded at a half, quarter or eighth of it: never below `image_size`, and the same in training and
+    serving, so it changes no answer. Raises what `opened` raises.
+    """
+    with opened(data, max_pixels) as image:
+        image.draft("RGB", (image_size, image_size))
+        return square(upright_rgb(image), image_size)
+
+
+def square(image: Image.Image, image_size: int) -> Pixels:
+    """An upright RGB image stretched to uint8 [image_size, image_size, 3]."""
+    if image.size != (image_size, image_size):
+        image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def encode(pixels: Pixels, file_format: str = "PNG") -> bytes:
+    """uint8 [height, width, 3] as PNG (exact: `prepare` at that size gives the same pixels) or JPEG."""
+    buffer = io.BytesIO()
+    if file_format == "JPEG":
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=92)
+    else:
+        Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
