@@ -17,7 +17,8 @@ from catsdogs.errors import BadImage, TooManyPixels
 PREPARATION = "stretch-bilinear-1"
 """Names what `prepare` does; a model records it, and is refused where it differs."""
 
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP")  # MPO: what many phones write under the name .jpg
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+# MPO is what many phones write under the name .jpg; Pillow opens it as JPEG and then calls it MPO.
 EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "GIF": "gif", "BMP": "bmp", "WEBP": "webp"}
 MAX_PIXELS = 64_000_000
 MIN_SIDE = 8

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from catsdogs.errors import BadImage, TooManyPixels
+from catsdogs.images import encode, opened, prepare, upright_rgb
+from tests.photos import bad, encoded, jpeg, odd_but_good, picture
+
+
+@pytest.mark.parametrize("name", odd_but_good())
+def test_every_kind_of_photo_is_prepared(name: str) -> None:
+    pixels = prepare(odd_but_good()[name], 16)
+    assert pixels.shape == (16, 16, 3)
+    assert pixels.dtype == np.uint8
+    assert pixels.std() > 10  # something is in it: neither blank nor clipped
+
+
+@pytest.mark.parametrize("name", [name for name, (_, reason) in bad().items() if reason != "system-file"])
+def test_every_kind_of_bad_file_is_named(name: str) -> None:
+    data, reason = bad()[name]
+    with pytest.raises(BadImage) as caught:
+        prepare(data, 16)
+    assert caught.value.reason == reason
+
+
+def test_exif_orientation_is_applied() -> None:
+    image = Image.new("RGB", (40, 20), "black")
+    image.paste("white", (0, 0, 20, 20))  # left half white
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn a quarter to the right: the left side comes up
+    pixels = prepare(encoded(image, "PNG", exif=exif), 16)
+    assert pixels[:6].mean() > 250 and pixels[-6:].mean() < 5
+
+
+def test_sixteen_bits_are_scaled_not_clipped() -> None:
+    grey = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    pixels = prepare(encoded(Image.fromarray(grey), "PNG"), 64)
+    assert abs(int(pixels[32, 32, 0]) - 130) < 4
+    assert pixels.max() > 250 and pixels.min() < 4
+
+
+def test_transparency_becomes_white() -> None:
+    pixels = prepare(encoded(Image.new("RGBA", (20, 20), (255, 0, 0, 0)), "PNG"), 8)
+    assert (pixels == 255).all()
+
+
+def test_a_png_of_prepared_pixels_is_prepared_to_the_same_pixels() -> None:
+    pixels = prepare(jpeg(1), 24)
+    assert np.array_equal(prepare(encode(pixels), 24), pixels)
+
+
+def test_large_jpegs_are_drafted_never_below_the_size_asked() -> None:
+    data = encoded(picture(5, (1600, 1200)), quality=95)
+    drafted = prepare(data, 100)
+    with opened(data) as image:
+        plain = np.asarray(upright_rgb(image).resize((100, 100), Image.Resampling.BILINEAR))
+    assert np.abs(drafted.astype(int) - plain.astype(int)).mean() < 2
+
+
+def test_the_pixel_limit_is_judged_before_decoding() -> None:
+    with pytest.raises(TooManyPixels, match="64,000,000 pixels"):
+        prepare(bad()["huge.png"][0], 16)
+    with pytest.raises(TooManyPixels):
+        prepare(jpeg(3, (64, 64)), 16, max_pixels=64 * 64 - 1)
+
+
+def test_bad_image_survives_a_process_pool() -> None:
+    import pickle
+
+    error = pickle.loads(pickle.dumps(TooManyPixels("too-many-pixels", "too big")))
+    assert (error.reason, str(error), type(error)) == ("too-many-pixels", "too big", TooManyPixels)
