@@ -194,6 +194,45 @@ class ModelCard(Document):
         return self.model_digest[:12]
 
 
+class Epoch(Document):
+    """One pass over the training photos, and what it led to on the validation split."""
+
+    epoch: int  # from 1
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    images_per_second: float
+
+
+class TrainingMetrics(Document):
+    """`metrics.json`: what one training reached. Figures are of the test split unless they say otherwise."""
+
+    FILE_NAME: ClassVar[str] = "metrics.json"
+
+    model_variant: str
+    parameters: int
+    classes: list[str]
+    test_accuracy: float
+    accuracy: Interval
+    test_loss: float  # cross-entropy of the network's own probabilities
+    log_loss: float  # the same after the temperature
+    auc: float  # binary; the mean of one against the rest for more classes
+    expected_calibration_error: float  # 15 bins, after the temperature
+    temperature: float
+    per_class: dict[str, ClassReport]
+    confusion: list[list[int]]  # row: what the photo is, column: what was answered
+    best_epoch: int
+    best_val_accuracy: float
+    history: list[Epoch]
+    images_per_second: float  # median of the epochs
+    seconds: dict[str, float]  # phase -> duration
+    device: str
+    precision: str
+    model_digest: str
+    export_difference: float
+    lineage: Lineage
+
+
 CARD_KEY = "catsdogs"
 INPUT_NAME = "pixels"  # uint8 [n, image_size, image_size, 3]
 LOGITS_NAME = "logits"  # float32 [n, classes], before the temperature

@@ -1,0 +1,128 @@
+"""model.pt -> model.onnx: the network with its preparation, names, temperature and golden photos in one file."""
+
+import base64
+import io
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from catsdogs.artifacts import CARD_KEY, INPUT_NAME, LOGITS_NAME, PROBABILITIES_NAME, Golden, ModelCard
+from catsdogs.errors import CatsdogsError
+from catsdogs.files import PARTIAL, sha256_file
+from catsdogs.images import PREPARATION, encode
+from catsdogs.nets import Network
+from catsdogs.packed import Packed
+from catsdogs.predictor import load_predictor
+from catsdogs.weights import WeightsCard, load_weights
+
+TOLERANCE = 1e-3
+"""Largest difference of a logit between torch and the engine, both in float32."""
+
+GOLDEN_PER_CLASS = 4
+GOLDEN_IN_ALL = 16
+BATCH = 32
+
+
+class Served(nn.Module):
+    """What the server runs: pixels -> logits, and probabilities after the temperature (Guo et al. 2017)."""
+
+    def __init__(self, network: Network, temperature: float) -> None:
+        super().__init__()
+        self.network, self.temperature = network, temperature
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = self.network(pixels)
+        return logits, torch.softmax(logits / self.temperature, dim=1)
+
+
+def export(model_path: Path, photos: Packed, *, check_on: int = 200) -> tuple[Path, float]:
+    """Write model.onnx beside `model_path`; returns its path and the largest difference seen.
+
+    `photos` are of the validation split; the first of them become golden, up to `check_on` evenly spread ones are
+    compared. Raises CatsdogsError, and writes nothing, where torch and the engine differ by more than TOLERANCE.
+    """
+    network, card = load_weights(model_path)
+    served = Served(network, card.temperature).eval()
+    target = model_path.with_suffix(".onnx")
+    partial = target.with_name(f"{target.stem}{PARTIAL}.onnx")
+    try:
+        partial.write_bytes(_onnx(served, _model_card(model_path, card, served, photos)))
+        worst = _largest_difference(served, partial, _spread(photos, check_on))
+        if worst > TOLERANCE:
+            raise CatsdogsError(f"torch and the engine differ by {worst:.4f}, more than {TOLERANCE}: not exported.")
+        load_predictor(partial, exact=True).check_golden()
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target, worst
+
+
+def _onnx(served: Served, card: ModelCard) -> bytes:
+    example = torch.zeros(1, card.image_size, card.image_size, 3, dtype=torch.uint8)
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # The newer exporter takes 5 s instead of 0.3, writes a second file and needs another package. torch is
+        # pinned, so the older one's removal cannot surprise us.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            served, (example,), buffer, dynamo=False,
+            input_names=[INPUT_NAME], output_names=[LOGITS_NAME, PROBABILITIES_NAME],
+            dynamic_axes={name: {0: "n"} for name in (INPUT_NAME, LOGITS_NAME, PROBABILITIES_NAME)},
+        )
+    model = onnx.load_model_from_string(buffer.getvalue())
+    onnx.helper.set_model_props(model, {CARD_KEY: card.model_dump_json()})
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _model_card(model_path: Path, card: WeightsCard, served: Served, photos: Packed) -> ModelCard:
+    return ModelCard(
+        variant=card.variant,
+        classes=card.classes,
+        image_size=card.image_size,
+        preparation=PREPARATION,
+        temperature=card.temperature,
+        model_digest=sha256_file(model_path),
+        metrics=card.metrics,
+        golden=list(_golden(card.classes, served, photos)),
+        lineage=card.lineage,
+    )
+
+
+def _golden(classes: list[str], served: Served, photos: Packed) -> Iterator[Golden]:
+    per_class = max(1, min(GOLDEN_PER_CLASS, GOLDEN_IN_ALL // len(classes)))
+    for number in range(len(classes)):
+        for place in np.flatnonzero(photos.labels == number)[:per_class]:
+            pixels = np.array(photos.pixels[place])
+            with torch.inference_mode():
+                probabilities = served(torch.from_numpy(pixels[None]))[1][0].tolist()
+            yield Golden(
+                png_base64=base64.b64encode(encode(pixels)).decode("ascii"),
+                label=classes[int(np.argmax(probabilities))],
+                truth=classes[number],
+                probabilities=probabilities,
+            )
+
+
+def _spread(photos: Packed, count: int) -> Iterator[np.ndarray]:
+    """Batches of up to `count` photos, evenly over the split: its rows are sorted by class."""
+    places = np.unique(np.linspace(0, len(photos.labels) - 1, count).astype(int))
+    for start in range(0, len(places), BATCH):
+        yield np.array(photos.pixels[places[start:start + BATCH]])
+
+
+def _largest_difference(served: Served, path: Path, batches: Iterator[np.ndarray]) -> float:
+    engine = load_predictor(path, exact=True)
+    worst = 0.0
+    for pixels in batches:
+        with torch.inference_mode():
+            logits, probabilities = served(torch.from_numpy(pixels))
+        theirs = engine.run(pixels)
+        for ours, other in zip((logits, probabilities), theirs, strict=True):
+            worst = max(worst, float(np.abs(ours.numpy() - other).max()))
+    return worst

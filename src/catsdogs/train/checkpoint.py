@@ -1,0 +1,43 @@
+"""What a training that was cut short goes on from: the state after its last finished epoch."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from catsdogs.errors import ModelRefused
+from catsdogs.files import atomic_write
+from catsdogs.log import event
+from catsdogs.weights import load_plain
+
+FILE_NAME = "checkpoint.pt"
+
+
+class Checkpoint:
+    """One file of plain tensors and values. `key` is the digest of everything that decides the weights."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.path = folder / FILE_NAME
+        self.key = key
+
+    def save(self, state: dict[str, Any]) -> None:
+        with atomic_write(self.path) as file:
+            torch.save({"key": self.key, **state}, file)
+
+    def load(self) -> dict[str, Any] | None:
+        """The state to go on from; None where there is none, or it belongs to another training."""
+        if not self.path.exists():
+            return None
+        try:
+            state = load_plain(self.path)
+        except ModelRefused as error:
+            event("checkpoint_ignored", because=str(error))
+            return None
+        if state.get("key") != self.key:
+            event("checkpoint_ignored", because="it belongs to other data or other settings", path=self.path)
+            return None
+        event("resumed", epoch=state["epoch"], path=self.path)
+        return state
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)

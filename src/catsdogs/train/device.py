@@ -1,0 +1,68 @@
+"""What the machine offers, and how to make use of it."""
+
+import contextlib
+import ctypes
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from catsdogs.settings import cores
+
+# glibc's mallopt: parameters and the largest values it takes
+M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Device:
+    device: torch.device
+    precision: torch.dtype
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        if self.precision == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.precision)
+
+
+def choose(force_cpu: bool) -> Device:
+    """A GPU where there is one and it is allowed; bfloat16 where it is faster here."""
+    if torch.cuda.is_available() and not force_cpu:
+        return Device(torch.device("cuda"), torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32)
+    torch.set_num_threads(cores())
+    keep_memory()
+    return Device(torch.device("cpu"), torch.bfloat16 if bfloat16_is_faster() else torch.float32)
+
+
+def keep_memory() -> None:
+    """Let glibc keep the memory of activations instead of giving it back at every step.
+
+    Page faults of fresh activations cost 40 % of a step at 224 px (20 against 34 images/s). Elsewhere than on glibc
+    this does nothing.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(M_MMAP_THRESHOLD, GIB)
+        libc.mallopt(M_TRIM_THRESHOLD, 2 * GIB - 1)
+
+
+def bfloat16_is_faster() -> bool:
+    """Measured on a small convolution, both ways, in well under a second.
+
+    With AMX it is 2 to 3 times faster; without, it is emulated and up to 20 times slower, so the margin is never
+    close and the choice, which decides the weights to the bit, does not flicker.
+    """
+    convolution = nn.Conv2d(32, 64, 3, padding=1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = torch.zeros(4, 32, 56, 56).to(memory_format=torch.channels_last)
+
+    def seconds(enabled: bool) -> float:
+        times = []
+        for _ in range(4):
+            start = time.perf_counter()
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+                convolution(images).sum().backward()
+            times.append(time.perf_counter() - start)
+        return min(times[1:])
+
+    return seconds(True) * 1.3 < seconds(False)

@@ -1,0 +1,140 @@
+"""Records a run in MLflow. A tracker that cannot record says so once, and never stops a training."""
+
+import logging
+import os
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from catsdogs.log import event
+
+PROBE_SECONDS = 3.0
+NOTHING = "none"
+
+
+class Tracker(Protocol):
+    def parameters(self, values: dict[str, Any]) -> None: ...
+    def metrics(self, values: dict[str, float], step: int = 0) -> None: ...
+    def artifacts(self, paths: list[Path]) -> None: ...
+    def close(self, status: str, reason: str = "") -> None: ...
+
+
+class NullTracker:
+    """Does nothing; used when nothing is recorded."""
+
+    def parameters(self, values: dict[str, Any]) -> None: ...
+    def metrics(self, values: dict[str, float], step: int = 0) -> None: ...
+    def artifacts(self, paths: list[Path]) -> None: ...
+    def close(self, status: str, reason: str = "") -> None: ...
+
+
+@contextmanager
+def tracked(uri: str, experiment: str) -> Iterator[Tracker]:
+    """A run that is open from the first second and is closed as FINISHED, FAILED or KILLED, whatever happens."""
+    tracker = _open(uri, experiment)
+    try:
+        yield tracker
+    except KeyboardInterrupt:
+        tracker.close("KILLED")
+        raise
+    except BaseException as error:
+        tracker.close("FAILED", f"{type(error).__name__}: {error}")
+        raise
+    tracker.close("FINISHED")
+
+
+def _open(uri: str, experiment: str) -> Tracker:
+    if uri == NOTHING:
+        return NullTracker()
+    try:
+        _probe(uri)
+        return MlflowTracker(uri, experiment)
+    except ModuleNotFoundError:
+        return _without("mlflow is not installed: pip install 'catsdogs[train]'")
+    except Exception as error:  # whatever a server, a proxy or a database answers: training goes on without it
+        return _without(f"{uri} cannot be used: {_first_line(error)}")
+
+
+def _without(reason: str) -> NullTracker:
+    event("not_tracked", because=reason)
+    return NullTracker()
+
+
+def _probe(uri: str) -> None:
+    """Find out in seconds, not in MLflow's minutes of retries, that a server is away."""
+    if uri.startswith(("http://", "https://")):
+        try:
+            urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
+        except urllib.error.HTTPError as error:
+            if error.code >= 500:
+                raise
+            error.close()  # 401 and the like: somebody is there, and MLflow knows the credentials
+
+
+class MlflowTracker:
+    """One MLflow run. The first call that fails is reported; the calls after it are dropped."""
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        for name, value in {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+                            "MLFLOW_DISABLE_TELEMETRY": "true"}.items():
+            os.environ.setdefault(name, value)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import mlflow
+        for chatty in ("mlflow", "alembic"):
+            logging.getLogger(chatty).setLevel(logging.ERROR)
+        self._client = mlflow.MlflowClient(tracking_uri=uri)
+        self._run_id = self._client.create_run(self._experiment(uri, experiment)).info.run_id
+        self._alive = True
+        event("tracking", run_id=self._run_id, uri=_without_password(uri), experiment=experiment)
+
+    def _experiment(self, uri: str, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            identity: str = found.experiment_id
+            return identity
+        location = None
+        if uri.startswith("sqlite:///"):  # artifacts beside the database, wherever the command was started
+            location = (Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri()
+        created: str = self._client.create_experiment(name, artifact_location=location)
+        return created
+
+    def parameters(self, values: dict[str, Any]) -> None:
+        self._try(lambda: [self._client.log_param(self._run_id, name, value) for name, value in values.items()])
+
+    def metrics(self, values: dict[str, float], step: int = 0) -> None:
+        self._try(lambda: [
+            self._client.log_metric(self._run_id, name, value, step=step) for name, value in values.items()
+        ])
+
+    def artifacts(self, paths: list[Path]) -> None:
+        self._try(lambda: [self._client.log_artifact(self._run_id, str(path)) for path in paths])
+
+    def close(self, status: str, reason: str = "") -> None:
+        if reason:
+            self._try(lambda: self._client.set_tag(self._run_id, "error", reason[:5000]))
+        self._try(lambda: self._client.set_terminated(self._run_id, status=status))
+
+    def _try(self, call: Callable[[], Any]) -> None:
+        if not self._alive:
+            return
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                call()
+        except Exception as error:  # as above: whatever it answers, training goes on
+            self._alive = False
+            event("tracking_lost", because=_first_line(error))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+
+
+def _without_password(uri: str) -> str:
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

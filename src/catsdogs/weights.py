@@ -1,0 +1,66 @@
+"""model.pt: tensors and plain values, opened without pickle."""
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from catsdogs.artifacts import Document, Lineage
+from catsdogs.errors import ModelRefused
+from catsdogs.files import atomic_write
+from catsdogs.nets import Network, build
+
+REPAIR = "run `catsdogs train` again"
+
+
+class WeightsCard(Document):
+    """What stands in model.pt beside the tensors."""
+
+    variant: str
+    classes: list[str]
+    image_size: int
+    temperature: float
+    metrics: dict[str, float]
+    lineage: Lineage
+
+
+def save_weights(path: Path, network: Network, card: WeightsCard) -> None:
+    """Write the tensors and the card, whole or not at all."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with atomic_write(path) as file:
+        torch.save({"weights": state, "card": card.model_dump(mode="json")}, file)
+
+
+def load_weights(path: Path) -> tuple[Network, WeightsCard]:
+    """The network in evaluation mode, and its card.
+
+    Raises ModelRefused for what is missing, damaged, of another kind or shape, or wants to run code when opened.
+    """
+    content = load_plain(path)
+    try:
+        card = WeightsCard.model_validate(content["card"])
+        network = build(card.variant, len(card.classes))
+        network.load_state_dict(content["weights"])
+    except (KeyError, TypeError, ValidationError):
+        raise ModelRefused(f"{path} was not written by catsdogs: {REPAIR}.") from None
+    except RuntimeError:
+        raise ModelRefused(f"{path} does not hold the weights of a {card.variant!r} network: {REPAIR}.") from None
+    return network.eval(), card
+
+
+def load_plain(path: Path) -> dict[str, Any]:
+    """Open a file of tensors and plain values; anything that would run code is refused."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ModelRefused(f"{path} does not exist: it is written by `catsdogs train`.") from None
+    except pickle.UnpicklingError:
+        raise ModelRefused(f"{path} is no plain weights file (it may want to run code when opened): refused.") from None
+    except (RuntimeError, EOFError, zipfile.BadZipFile, ValueError, KeyError, AttributeError):
+        raise ModelRefused(f"{path} is damaged: {REPAIR}.") from None
+    if not isinstance(content, dict):
+        raise ModelRefused(f"{path} was not written by catsdogs: {REPAIR}.")
+    return content
