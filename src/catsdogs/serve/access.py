@@ -1,0 +1,85 @@
+"""The outermost layer: request ids, refusals as JSON, one log line and one count for every answer."""
+
+import json
+import re
+import sys
+import time
+import uuid
+from collections.abc import Callable
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from catsdogs.serve.errors import Refused
+from catsdogs.serve.metrics import Metrics
+
+SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+UNMATCHED = "unmatched"
+CLIENT_GONE = 499  # nobody reads the answer; the number is nginx's
+
+
+class Access:
+    """Pure ASGI. Nothing of a photo, an address or a query string is logged."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, model_version: Callable[[], str | None]) -> None:
+        self.app, self.metrics, self.model_version = app, metrics, model_version
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, status = time.perf_counter(), 0
+
+        async def labelled(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                if version := self.model_version():
+                    headers["X-Model-Version"] = version
+            await send(message)
+
+        self.metrics.in_progress.inc()
+        try:
+            await self.app(scope, receive, labelled)
+        except Refused as refused:
+            self.metrics.refused.labels(refused.reason).inc()
+            if not status:
+                await self._error(scope, receive, labelled, refused.status, refused.detail, refused.headers)
+        except Exception as error:
+            self._log(scope, request_id, "error", error=f"{type(error).__name__}: {error}"[:500])
+            self.metrics.refused.labels("internal-error").inc()
+            if not status:
+                await self._error(scope, receive, labelled, 500, "Internal error; the request id names it in the log.")
+        finally:
+            self.metrics.in_progress.dec()
+            seconds = time.perf_counter() - started
+            self.metrics.answered(scope["method"], route(scope), status or CLIENT_GONE, seconds)
+            self._log(scope, request_id, "request", status=status or CLIENT_GONE, ms=round(1000 * seconds, 2))
+
+    async def _error(
+        self, scope: Scope, receive: Receive, send: Send, status: int, detail: str,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        content = {"detail": detail, "request_id": scope["state"]["request_id"]}
+        await JSONResponse(content, status, headers)(scope, receive, send)
+
+    def _log(self, scope: Scope, request_id: str, event: str, **fields: object) -> None:
+        line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event,
+                "request_id": request_id, "method": scope["method"][:16], "route": route(scope), **fields}
+        print(json.dumps(line), file=sys.stderr)
+
+
+def route(scope: Scope) -> str:
+    """The route's template, never the path itself: scanners must not make metrics grow."""
+    matched = scope.get("route")
+    return str(getattr(matched, "path", UNMATCHED)) if matched is not None else UNMATCHED
+
+
+def _request_id(scope: Scope) -> str:
+    sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+    return sent if SANE_ID.fullmatch(sent) else uuid.uuid4().hex

@@ -1,0 +1,38 @@
+"""Refuses bodies that are too large, before they are read and parsed."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from catsdogs.serve.errors import Refused
+
+MULTIPART_OVERHEAD = 16 * 1024  # boundaries and headers around the photo
+
+
+class BodyLimit:
+    """Counts what a client sends, whatever its Content-Length says. Inside the middleware that answers Refused."""
+
+    def __init__(self, app: ASGIApp, max_upload_bytes: int) -> None:
+        self.app, self.limit = app, max_upload_bytes + MULTIPART_OVERHEAD
+        self.detail = f"The upload is larger than {max_upload_bytes:,} bytes."
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if announced.isdigit() and int(announced) > self.limit:
+            raise self._too_large()
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.limit:
+                raise self._too_large()
+            return message
+
+        await self.app(scope, counted, send)
+
+    def _too_large(self) -> Refused:
+        # The rest of the body is not read: the connection cannot be used for another request.
+        return Refused(413, "too-many-bytes", self.detail, {"Connection": "close"})

@@ -1,0 +1,55 @@
+"""What answers: a checked model, or in development a stub that says that it is one."""
+
+import hashlib
+from dataclasses import dataclass
+
+from catsdogs.errors import ModelRefused
+from catsdogs.images import PREPARATION, prepare
+from catsdogs.predictor import Prediction, Predictor, load_predictor
+from catsdogs.serve.schemas import ModelAnswer
+from catsdogs.settings import ServeSettings
+
+STUB_CLASSES = ("cat", "dog")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """`predictor` is None where a stub answers; `reason` then says why."""
+
+    predictor: Predictor | None
+    reason: str
+
+    @property
+    def version(self) -> str | None:
+        return self.predictor.card.version if self.predictor else None
+
+    def model_answer(self) -> ModelAnswer | None:
+        if self.predictor is None:
+            return None
+        card = self.predictor.card
+        return ModelAnswer(
+            version=card.version, golden_photos=len(card.golden),
+            **card.model_dump(mode="json", exclude={"golden", "schema_version"}),
+        )
+
+
+def load(settings: ServeSettings) -> Loaded:
+    """Load the model and let it answer its golden photos. Raises ModelRefused: a broken model is never served."""
+    if not settings.enable_real_model:
+        return Loaded(None, "no model is loaded (ENABLE_REAL_MODEL is not set): a stub answers")
+    predictor = load_predictor(settings.model_path)
+    if not predictor.card.golden:
+        raise ModelRefused(f"{settings.model_path} holds no golden photos to check it with: train again.")
+    predictor.check_golden()
+    return Loaded(predictor, "the golden photos were answered correctly")
+
+
+def stub_prediction(data: bytes) -> Prediction:
+    """An answer of the right form for a photo, drawn from its digest; for development without a model.
+
+    Raises BadImage like the real one.
+    """
+    prepare(data, 8)
+    share = 0.5 + hashlib.sha256(data + PREPARATION.encode()).digest()[0] / 512
+    label, other = STUB_CLASSES if share > 0.75 else STUB_CLASSES[::-1]
+    return Prediction(label, share, {label: share, other: 1 - share})
