@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from catsdogs.artifacts import Interval
+from catsdogs.artifacts import ClassReport, Interval
 
 
 def share(successes: int, count: int) -> Interval:
@@ -21,6 +21,19 @@ def confusion_matrix(truth: Sequence[int], answers: Sequence[int], classes: int)
     matrix = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(matrix, (np.asarray(truth, dtype=np.int64), np.asarray(answers, dtype=np.int64)), 1)
     return matrix
+
+
+def per_class(classes: Sequence[str], confusion: npt.NDArray[np.int64]) -> dict[str, ClassReport]:
+    """Precision and recall of each class from counts [classes, classes]; 0 where there is nothing to divide by."""
+    right, truth, answers = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    return {
+        name: ClassReport(
+            precision=float(right[number] / max(answers[number], 1)),
+            recall=float(right[number] / max(truth[number], 1)),
+            count=int(truth[number]),
+        )
+        for number, name in enumerate(classes)
+    }
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:

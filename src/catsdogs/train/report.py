@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
 from catsdogs.artifacts import ClassReport, Interval
-from catsdogs.figures import confusion_matrix, share
+from catsdogs.figures import confusion_matrix, per_class, share
 from catsdogs.train.calibration import expected_calibration_error
 from catsdogs.train.loop import cross_entropy
 
@@ -31,20 +31,15 @@ def judge(
     """Every figure of a split from its logits, float32 [n, classes], and labels, int64 [n]."""
     answers = logits.argmax(1)
     probabilities = softmax(logits / temperature)
-    precision, recall, _, counts = precision_recall_fscore_support(
-        labels, answers, labels=range(len(classes)), zero_division=0.0
-    )
+    confusion = confusion_matrix(labels.tolist(), answers.tolist(), len(classes))
     return TestFigures(
         accuracy=share(int((answers == labels).sum()), len(labels)),
         test_loss=cross_entropy(logits, labels),
         log_loss=cross_entropy(logits, labels, temperature),
         auc=_auc(probabilities, labels),
         expected_calibration_error=expected_calibration_error(probabilities, labels),
-        per_class={
-            name: ClassReport(precision=float(p), recall=float(r), count=int(n))
-            for name, p, r, n in zip(classes, precision, recall, counts, strict=True)
-        },
-        confusion=confusion_matrix(labels.tolist(), answers.tolist(), len(classes)).tolist(),
+        per_class=per_class(classes, confusion),
+        confusion=confusion.tolist(),
     )
 
 
