@@ -34,10 +34,15 @@ class Network(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
+    def scaled(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 [n, size, size, 3] -> float32 [n, 3, size, size], of mean 0 and variance 1 or so.
+
+        NHWC becomes NCHW without a copy: the data stays channels-last, which is 1.3 times faster.
+        """
+        return pixels.permute(0, 3, 1, 2).to(torch.float32) * (1 / (255 * DEVIATION)) - MEAN / DEVIATION
+
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        # A scale and a shift, and NHWC to NCHW without a copy: the data stays channels-last, which is 1.3 times faster.
-        images = pixels.permute(0, 3, 1, 2).to(torch.float32) * (1 / (255 * DEVIATION)) - MEAN / DEVIATION
-        logits: torch.Tensor = self.head(self.features(images).mean(dim=(2, 3)))
+        logits: torch.Tensor = self.head(self.features(self.scaled(pixels)).mean(dim=(2, 3)))
         return logits
 
 

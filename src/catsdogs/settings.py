@@ -42,7 +42,7 @@ class SampleSettings(Settings):
 
     output_dir: Path = Path("data/raw")
     """Folder to write; must be new, empty, or an earlier sample."""
-    per_class: Count = 600
+    per_class: Count = 800
     """Pictures a class."""
     seed: int = 7
     """The same seed draws the same pictures."""
@@ -230,10 +230,10 @@ class DemoSettings(Settings):
     """Folder or zip of real photos; without it, photos are drawn."""
     work_dir: Path = Path("demo")
     """Folder that everything is written under."""
-    image_size: Annotated[int, Field(ge=8, le=2048)] = 96
+    image_size: Annotated[int, Field(ge=8, le=2048)] = 64
     """Side of the square photos, in pixels."""
-    epochs: Count = 4
-    """Passes over the training photos."""
+    epochs: Annotated[int, Field(ge=0)] = 0
+    """Passes over the training photos (0: 3 to 10, the fewer the more photos there are)."""
     model_variant: Variant = "baseline"
     """Network to train."""
 

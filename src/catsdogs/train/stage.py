@@ -16,9 +16,11 @@ from catsdogs.lineage import commit, versions
 from catsdogs.nets import build, smallest_side, variant_name
 from catsdogs.packed import PackedPhotos, open_packed
 from catsdogs.settings import TrainSettings
+from catsdogs.train.batches import training_batches
 from catsdogs.train.calibration import fit_temperature
 from catsdogs.train.checkpoint import Checkpoint
 from catsdogs.train.device import Device, choose
+from catsdogs.train.initial import PHOTOS, standardise
 from catsdogs.train.loop import Training, answers, fit
 from catsdogs.train.plots import plot_confusion, plot_losses
 from catsdogs.train.report import TestFigures, judge
@@ -75,6 +77,7 @@ def _train(settings: TrainSettings, variant: str, tracker: Tracker) -> TrainResu
     device = choose(settings.force_cpu)
     torch.manual_seed(settings.seed)
     network = build(variant, len(about.classes))
+    standardise(network, next(training_batches(photos.train, PHOTOS, settings.seed, epoch=0))[0])
     checkpoint = Checkpoint(settings.artifact_dir, _key(settings, variant, photos, device))
     clock.done("setup")
 
