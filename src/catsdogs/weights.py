@@ -1,6 +1,7 @@
 """model.pt: tensors and plain values, opened without pickle."""
 
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,9 @@ def load_weights(path: Path) -> tuple[Network, WeightsCard]:
 def load_plain(path: Path) -> dict[str, Any]:
     """Open a file of tensors and plain values; anything that would run code is refused."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about a foreign pickle, which is refused below anyway
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelRefused(f"{path} does not exist: it is written by `catsdogs train`.") from None
     except pickle.UnpicklingError:

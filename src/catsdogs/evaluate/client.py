@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 import time
 from collections.abc import AsyncIterator
@@ -142,8 +143,8 @@ def _why(reply: Reply) -> str:
 
 
 def _reason(error: aiohttp.ClientError) -> str:
-    cause = getattr(error, "os_error", None) or error
-    return (getattr(cause, "strerror", None) or str(cause) or type(cause).__name__).rstrip(".")
+    number = getattr(error, "errno", None) or getattr(getattr(error, "os_error", None), "errno", None)
+    return (os.strerror(number) if number else str(error) or type(error).__name__).rstrip(".")
 
 
 def _pause(attempt: int) -> float:

@@ -83,12 +83,13 @@ class MlflowTracker:
                             "MLFLOW_DISABLE_TELEMETRY": "true"}.items():
             os.environ.setdefault(name, value)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # MLflow's own, about its own dependencies
             import mlflow
-        for chatty in ("mlflow", "alembic"):
-            logging.getLogger(chatty).setLevel(logging.ERROR)
-        self._client = mlflow.MlflowClient(tracking_uri=uri)
-        self._run_id = self._client.create_run(self._experiment(uri, experiment)).info.run_id
+
+            for chatty in ("mlflow", "alembic"):
+                logging.getLogger(chatty).setLevel(logging.ERROR)
+            self._client = mlflow.MlflowClient(tracking_uri=uri)
+            self._run_id = self._client.create_run(self._experiment(uri, experiment)).info.run_id
         self._alive = True
         event("tracking", run_id=self._run_id, uri=_without_password(uri), experiment=experiment)
 

@@ -1,0 +1,64 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+from catsdogs.images import encode
+from tests.models import colour_photo
+from tests.photos import encoded, picture
+from tests.servers import ROOT, free_port, running, service
+
+
+def predict(address: str, data: bytes) -> dict[str, object]:
+    body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="p"\r\n\r\n' + data + b"\r\n--b--\r\n"
+    request = urllib.request.Request(f"{address}/predict", body, {"Content-Type": "multipart/form-data; boundary=b"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)  # type: ignore[no-any-return]
+
+
+def test_the_specifications_command_serves(model_path: Path) -> None:
+    with service(model_path) as address:
+        assert predict(address, encode(colour_photo(1, 5)))["label"] == "dog"
+        with urllib.request.urlopen(f"{address}/health") as answer:
+            assert json.load(answer)["model_loaded"] is True
+
+
+def test_without_a_model_the_process_refuses_to_start_in_one_sentence(tmp_path: Path) -> None:
+    port = str(free_port())
+    environment = os.environ | {"ENABLE_REAL_MODEL": "1", "MODEL_PATH": str(tmp_path / "model.pt"), "PYTHONPATH": "."}
+    for command in (["-m", "uvicorn", "src.main:app", "--port", port],
+                    ["-m", "catsdogs", "serve", "--port", port]):
+        answer = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True,
+                                timeout=60)
+        assert answer.returncode != 0
+        assert answer.stderr.count("does not exist") == 1 and "Traceback" not in answer.stderr
+
+
+def test_what_is_under_way_at_sigterm_is_answered(model_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "catsdogs", "serve", "--enable-real-model", "--port", str(port), "--model-path",
+               str(model_path)]
+    slow = encoded(picture(3, (5000, 4000)), "PNG", compress_level=1)  # a second or so to decode
+    answers: list[dict[str, object]] = []
+    with running(command, port) as process:
+        threads = [threading.Thread(target=lambda: answers.append(predict(f"http://127.0.0.1:{port}", slow)))
+                   for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        while "catsdogs_queue_photos 2.0" not in metrics(port):
+            time.sleep(0.005)
+        process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join(30)
+    assert [answer["model_loaded"] for answer in answers] == [True, True]
+    assert process.returncode in (0, -signal.SIGTERM)
+
+
+def metrics(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return str(answer.read().decode())

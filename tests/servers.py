@@ -1,0 +1,48 @@
+"""Real servers for tests, each in a process or thread of its own, on a free port of 127.0.0.1."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(command: list[str], port: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a server and wait until its /livez answers; SIGTERM at the end."""
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stderr=subprocess.PIPE)
+    try:
+        for _ in range(400):
+            if process.poll() is not None:
+                raise AssertionError(f"the server ended with {process.returncode}: {process.stderr.read()!r}")
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=2).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+@contextmanager
+def service(model_path: Path) -> Iterator[str]:
+    """The specification's command, with a model; yields the address."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "src.main:app", "--host", "127.0.0.1", "--port", str(port)]
+    with running(command, port, PYTHONPATH=".", ENABLE_REAL_MODEL="1", MODEL_PATH=str(model_path)):
+        yield f"http://127.0.0.1:{port}"

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+
+from catsdogs.errors import UsageError
+from catsdogs.nets import build, smallest_side, variant_name
+from catsdogs.train.initial import standardise
+from tests.models import colour_photo
+
+
+@pytest.mark.parametrize(("variant", "convolutions", "widths"), [
+    ("baseline", 3, [32, 64, 128]), ("wider", 4, [64, 128, 256, 512]),
+])
+def test_variants_are_what_the_specification_says(variant: str, convolutions: int, widths: list[int]) -> None:
+    layers = [layer for layer in build(variant, 2).features if isinstance(layer, torch.nn.Conv2d)]
+    assert [layer.out_channels for layer in layers] == widths and len(layers) == convolutions
+    assert all(layer.kernel_size == (3, 3) for layer in layers)
+
+
+def test_the_alias_and_the_unknown() -> None:
+    assert variant_name("wide") == "wider"
+    with pytest.raises(UsageError, match="no model variant 'huge'.*baseline, wider"):
+        variant_name("huge")
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_any_number_of_classes_and_any_size(classes: int) -> None:
+    network = build("baseline", classes).eval()
+    for size in (smallest_side("baseline"), 33):
+        assert network(torch.zeros(3, size, size, 3, dtype=torch.uint8)).shape == (3, classes)
+
+
+def test_pooling_before_relu_changes_nothing() -> None:
+    torch.manual_seed(0)
+    network = build("baseline", 2).eval()
+    pixels = torch.randint(0, 256, (4, 24, 24, 3), dtype=torch.uint8)
+    values = network.scaled(pixels)
+    for layer in network.features:
+        if isinstance(layer, torch.nn.Conv2d):
+            values = torch.nn.functional.max_pool2d(torch.relu(layer(values)), 2)
+    expected = network.head(values.mean(dim=(2, 3)))
+    assert torch.allclose(network(pixels), expected, atol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    states = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        states.append(build("wider", 2).state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_initial_weights_make_every_layer_speak_with_one_voice() -> None:
+    pixels = torch.from_numpy(np.stack([colour_photo(number % 2, number) for number in range(64)]))
+    network = build("baseline", 2)
+    standardise(network, pixels)
+    values = network.scaled(pixels)
+    for layer in network.features:
+        values = layer(values)
+        if isinstance(layer, torch.nn.Conv2d):
+            assert torch.allclose(values.mean(dim=(0, 2, 3)), torch.zeros(1), atol=1e-3)
+            assert torch.allclose(values.std(dim=(0, 2, 3)), torch.ones(1), atol=1e-2)
+
+
+def test_a_blank_photo_does_not_break_the_initial_weights() -> None:
+    network = build("baseline", 2)
+    standardise(network, torch.zeros(4, 16, 16, 3, dtype=torch.uint8))
+    assert all(torch.isfinite(tensor).all() for tensor in network.state_dict().values())

@@ -1,0 +1,104 @@
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from catsdogs.artifacts import CARD_KEY, ModelCard
+from catsdogs.errors import BadImage, ModelRefused
+from catsdogs.images import encode
+from catsdogs.packed import PackedPhotos
+from catsdogs.predictor import load_predictor, read_card
+from tests.models import CLASSES, colour_photo
+
+
+@pytest.fixture
+def copied(model_path: Path, tmp_path: Path) -> Path:
+    for name in ("model.pt", "model.onnx"):
+        shutil.copy(model_path.with_name(name), tmp_path / name)
+    return tmp_path / "model.pt"
+
+
+def change_card(path: Path, **changes: object) -> None:
+    model = onnx.load(path)
+    card = ModelCard.model_validate_json(next(p.value for p in model.metadata_props if p.key == CARD_KEY))
+    onnx.helper.set_model_props(model, {CARD_KEY: card.model_copy(update=changes).model_dump_json()})
+    onnx.save(model, path)
+
+
+def test_photos_are_answered_with_calibrated_probabilities(model_path: Path) -> None:
+    predictor = load_predictor(model_path)
+    for label in (0, 1):
+        answer = predictor.predict(encode(colour_photo(label, 99)))
+        assert answer.label == CLASSES[label]
+        assert answer.confidence == max(answer.probabilities.values())
+        assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_either_name_loads_the_same_model(model_path: Path) -> None:
+    assert load_predictor(model_path).card == load_predictor(model_path.with_suffix(".onnx")).card
+    assert read_card(model_path).version == load_predictor(model_path).card.version
+
+
+def test_a_batch_answers_like_its_photos_alone(model_path: Path, photos: PackedPhotos) -> None:
+    predictor = load_predictor(model_path)
+    together = predictor.logits(np.array(photos.test.pixels))
+    alone = np.concatenate([predictor.logits(np.array(photo[None])) for photo in photos.test.pixels])
+    assert np.abs(together - alone).max() < 1e-4
+
+
+def test_threads_get_their_own_answers(model_path: Path) -> None:
+    predictor = load_predictor(model_path)
+    data = [encode(colour_photo(number % 2, number)) for number in range(40)]
+    expected = [predictor.predict(photo) for photo in data]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(predictor.predict, data)) == expected
+
+
+def test_no_photo_is_refused(model_path: Path) -> None:
+    with pytest.raises(BadImage):
+        load_predictor(model_path).predict(b"no photo")
+
+
+def test_golden_photos_catch_another_preparation(copied: Path) -> None:
+    load_predictor(copied).check_golden()
+    card = read_card(copied)
+    swapped = [golden.model_copy(update={"png_base64": other.png_base64})
+               for golden, other in zip(card.golden, card.golden[::-1], strict=True)]
+    change_card(copied.with_suffix(".onnx"), golden=swapped)
+    with pytest.raises(ModelRefused, match="Golden photo 0 is answered.*catsdogs package"):
+        load_predictor(copied).check_golden()
+
+
+def test_a_model_that_is_not_made_from_these_weights_is_refused(copied: Path) -> None:
+    copied.write_bytes(b"other weights")
+    with pytest.raises(ModelRefused, match="was not made from"):
+        load_predictor(copied)
+
+
+def test_what_is_missing_damaged_or_foreign_is_one_sentence(copied: Path) -> None:
+    path = copied.with_suffix(".onnx")
+    good = path.read_bytes()
+    strange = onnx.load(path)
+    del strange.metadata_props[:]
+    for data, words in ((good[:2000], "no readable ONNX"), (b"", "no readable ONNX"), (b"text", "no readable ONNX"),
+                        (strange.SerializeToString(), "no model card")):
+        path.write_bytes(data)
+        with pytest.raises(ModelRefused, match=words) as caught:
+            load_predictor(copied)
+        assert "catsdogs package" in str(caught.value) and "\n" not in str(caught.value)
+    path.unlink()
+    with pytest.raises(ModelRefused, match="does not exist"):
+        load_predictor(copied)
+
+
+def test_another_preparation_or_schema_is_refused(copied: Path) -> None:
+    path = copied.with_suffix(".onnx")
+    change_card(path, preparation="crop-nearest-0")
+    with pytest.raises(ModelRefused, match="crop-nearest-0"):
+        load_predictor(copied)
+    change_card(path, preparation="stretch-bilinear-1", classes=["cat", "dog", "bird"])
+    with pytest.raises(ModelRefused, match="3 classes"):
+        load_predictor(copied)

@@ -1,0 +1,144 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from catsdogs.errors import CatsdogsError
+from catsdogs.packed import PackedPhotos
+from catsdogs.train.batches import evaluation_batches, training_batches
+from catsdogs.train.calibration import expected_calibration_error, fit_temperature
+from catsdogs.train.checkpoint import Checkpoint
+from catsdogs.train.loop import answers, cross_entropy
+from catsdogs.train.report import judge
+from tests.models import CLASSES, CPU, NoCheckpoint, colour_photos, trained
+
+
+def weights(training: object) -> list[torch.Tensor]:
+    return list(training.network.state_dict().values())  # type: ignore[attr-defined]
+
+
+def test_it_learns(photos: PackedPhotos) -> None:
+    training = trained(photos, epochs=4)
+    logits = answers(training.network, photos.test, CPU)
+    assert (logits.argmax(1) == photos.test.labels).mean() > 0.9
+    assert training.history[-1].train_loss < training.history[0].train_loss
+
+
+def test_the_same_seed_gives_the_same_weights(photos: PackedPhotos) -> None:
+    one, other = trained(photos), trained(photos)
+    assert all(torch.equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
+    third = trained(photos, seed=2)
+    assert not all(torch.equal(a, b) for a, b in zip(weights(one), weights(third), strict=True))
+
+
+def test_the_best_weights_are_a_copy_of_the_best_epoch(photos: PackedPhotos) -> None:
+    """The network is ruined after a good epoch: what is kept must still be the good one."""
+
+    class Ruined(NoCheckpoint):
+        def save(self, state: dict[str, object]) -> None:
+            super().save(state)
+            if state["epoch"] == 2:
+                with torch.no_grad():
+                    for tensor in state["network"].values():  # type: ignore[attr-defined]
+                        tensor.zero_()
+
+    training = trained(photos, epochs=3, checkpoint=Ruined())
+    assert training.best_epoch in (1, 2)
+    assert training.best_row.val_accuracy == max(row.val_accuracy for row in training.history)
+    logits = answers(training.network, photos.val, CPU)
+    assert float((logits.argmax(1) == photos.val.labels).mean()) == training.best_row.val_accuracy
+    assert cross_entropy(logits, photos.val.labels) == pytest.approx(training.best_row.val_loss, abs=1e-6)
+
+
+def test_resuming_after_any_epoch_gives_the_same_weights_to_the_bit(photos: PackedPhotos, tmp_path: Path) -> None:
+    undisturbed = trained(photos, epochs=4)
+    for stop_after in (1, 3):
+        checkpoint = Checkpoint(tmp_path / str(stop_after), "key")
+
+        def stop(row: object, after: int = stop_after) -> None:
+            if row.epoch == after:  # type: ignore[attr-defined]
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            trained(photos, epochs=4, checkpoint=checkpoint, after_epoch=stop)
+        resumed = trained(photos, epochs=4, checkpoint=checkpoint)
+        assert all(torch.equal(a, b) for a, b in zip(weights(undisturbed), weights(resumed), strict=True))
+        assert [row.train_loss for row in resumed.history] == [row.train_loss for row in undisturbed.history]
+
+
+@pytest.mark.parametrize("damage", ["other-key", "truncated", "text"])
+def test_a_checkpoint_that_does_not_fit_is_said_and_ignored(
+    photos: PackedPhotos, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = Checkpoint(tmp_path, "key")
+    trained(photos, epochs=1, checkpoint=checkpoint)
+    if damage == "other-key":
+        checkpoint.key = "another"
+    else:
+        data = checkpoint.path.read_bytes()
+        checkpoint.path.write_bytes(data[: len(data) // 2] if damage == "truncated" else b"not a checkpoint")
+    assert checkpoint.load() is None
+    assert capsys.readouterr().err.count("checkpoint_ignored") == 1
+
+
+def test_a_loss_that_is_no_number_stops_and_says_what_to_lower(photos: PackedPhotos) -> None:
+    with pytest.raises(CatsdogsError, match=r"loss is (nan|inf) at step \d+ of epoch \d+: lower --learning-rate"):
+        trained(photos, epochs=30, learning_rate=1e25)
+
+
+def test_every_photo_once_an_epoch_in_an_order_of_its_own(photos: PackedPhotos) -> None:
+    def sums(epoch: int) -> list[float]:
+        return [float(pixels.float().sum()) for pixels, _ in training_batches(photos.train, 16, 1, epoch)]
+
+    labels = torch.cat([labels for _, labels in training_batches(photos.train, 16, 1, 1)])
+    assert sorted(labels.tolist()) == sorted(photos.train.labels.tolist())
+    assert sums(1) == sums(1) and sums(1) != sums(2)
+    assert sum(sums(1)) == sum(sums(2)) == float(photos.train.pixels.sum())
+
+
+def test_flips_mirror_left_and_right_only(photos: PackedPhotos) -> None:
+    originals = {photo.tobytes() for photo in photos.train.pixels}
+    mirrored = {np.ascontiguousarray(photo[:, ::-1]).tobytes() for photo in photos.train.pixels}
+    seen = [photo.numpy().tobytes() for pixels, _ in training_batches(photos.train, 7, 1, 1) for photo in pixels]
+    flips = sum(photo in mirrored for photo in seen)
+    assert all(photo in originals | mirrored for photo in seen)
+    assert 0.2 < flips / len(seen) < 0.8
+
+
+def test_batches_larger_than_the_data_and_odd_ends() -> None:
+    tiny = colour_photos(train=3, val=2, test=2)
+    assert [len(labels) for _, labels in training_batches(tiny.train, 4, 1, 1)] == [4, 2]
+    assert [len(labels) for _, labels in evaluation_batches(tiny.train, 100)] == [6]
+    assert trained(tiny, epochs=1, batch_size=1000).best_epoch == 1
+
+
+def test_the_photos_are_not_changed_by_training(photos: PackedPhotos) -> None:
+    before = photos.train.pixels.copy()
+    trained(photos, epochs=1)
+    assert np.array_equal(before, photos.train.pixels)
+
+
+def test_the_temperature_undoes_overconfidence() -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 4000)
+    honest = np.where(labels[:, None] == np.arange(2), 1.0, -1.0) * 0.5 + random.standard_normal((4000, 2)) * 0.7
+    fitted = fit_temperature((honest * 8).astype(np.float32), labels)
+    assert fitted == pytest.approx(8 * fit_temperature(honest.astype(np.float32), labels), rel=0.02)
+    assert cross_entropy((honest * 8).astype(np.float32), labels, fitted) < cross_entropy(
+        (honest * 8).astype(np.float32), labels)
+
+
+def test_calibration_error_of_the_certain() -> None:
+    always = np.array([[1.0, 0.0]] * 10)
+    assert expected_calibration_error(always, np.zeros(10, dtype=np.int64)) == 0
+    assert expected_calibration_error(always, np.ones(10, dtype=np.int64)) == 1
+
+
+def test_the_figures_of_a_known_confusion() -> None:
+    logits = np.array([[2, 0], [2, 0], [0, 2], [0, 3]], dtype=np.float32)
+    figures = judge(logits, np.array([0, 0, 0, 1]), CLASSES, 1.0)
+    assert figures.confusion == [[2, 1], [0, 1]]
+    assert figures.accuracy.value == 0.75 and 0.3 < figures.accuracy.low < 0.75 < figures.accuracy.high < 0.96
+    assert figures.per_class["dog"].precision == 0.5 and figures.per_class["cat"].recall == pytest.approx(2 / 3)
+    assert figures.auc == 1.0
