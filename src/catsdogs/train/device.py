@@ -20,6 +20,15 @@ class Device:
     device: torch.device
     precision: torch.dtype
 
+    def piece(self, batch_size: int, image_size: int) -> int:
+        """Photos to push through the network at a time.
+
+        On a processor as many as 16 of 224 px: as fast as 64 at once, with a quarter of the memory.
+        """
+        if self.device.type != "cpu":
+            return batch_size
+        return max(1, min(batch_size, 16 * 224**2 // image_size**2))
+
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         if self.precision == torch.float32:
             return contextlib.nullcontext()

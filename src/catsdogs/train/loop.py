@@ -85,7 +85,7 @@ def fit(
                 done = ((number - 1) * steps + step) / (epochs * steps)
                 for group in training.optimiser.param_groups:
                     group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-                loss = _step(training, pixels, labels, device)
+                loss = step_on(training, pixels, labels, device)
                 if not math.isfinite(loss):
                     raise CatsdogsError(
                         f"The loss is {loss} at step {step + 1} of epoch {number}: lower --learning-rate "
@@ -107,14 +107,20 @@ def fit(
     return training
 
 
-def _step(training: Training, pixels: torch.Tensor, labels: torch.Tensor, device: Device) -> float:
+def step_on(training: Training, pixels: torch.Tensor, labels: torch.Tensor, device: Device) -> float:
+    """One step on a batch; the gradient is summed over pieces of it, which changes rounding only."""
     training.optimiser.zero_grad(set_to_none=True)
-    with device.autocast():
-        logits = training.network(pixels.to(device.device, non_blocking=True))
-    loss = functional.cross_entropy(logits.float(), labels.to(device.device))
-    loss.backward()  # type: ignore[no-untyped-call]
+    piece = device.piece(len(labels), pixels.shape[1])
+    total = 0.0
+    for start in range(0, len(labels), piece):
+        truth = labels[start:start + piece].to(device.device)
+        with device.autocast():
+            logits = training.network(pixels[start:start + piece].to(device.device, non_blocking=True))
+        loss = functional.cross_entropy(logits.float(), truth, reduction="sum") / len(labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
     training.optimiser.step()
-    return float(loss.detach())
+    return total
 
 
 def answers(network: Network, photos: Packed, device: Device) -> npt.NDArray[np.float32]:
