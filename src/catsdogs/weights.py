@@ -1,5 +1,6 @@
 """model.pt: tensors and plain values, opened without pickle."""
 
+import io
 import pickle
 import warnings
 import zipfile
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from catsdogs.artifacts import Document, Lineage
 from catsdogs.errors import ModelRefused
-from catsdogs.files import atomic_write
+from catsdogs.files import write_bytes
 from catsdogs.nets import Network, build
 
 REPAIR = "run `catsdogs train` again"
@@ -31,8 +32,7 @@ class WeightsCard(Document):
 def save_weights(path: Path, network: Network, card: WeightsCard) -> None:
     """Write the tensors and the card, whole or not at all."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with atomic_write(path) as file:
-        torch.save({"weights": state, "card": card.model_dump(mode="json")}, file)
+    save_plain(path, {"weights": state, "card": card.model_dump(mode="json")})
 
 
 def load_weights(path: Path) -> tuple[Network, WeightsCard]:
@@ -50,6 +50,16 @@ def load_weights(path: Path) -> tuple[Network, WeightsCard]:
     except RuntimeError:
         raise ModelRefused(f"{path} does not hold the weights of a {card.variant!r} network: {REPAIR}.") from None
     return network.eval(), card
+
+
+def save_plain(path: Path, content: dict[str, Any]) -> None:
+    """Write tensors and plain values, whole or not at all.
+
+    Through memory: on a full disk torch's own writer hides the OSError behind one of its C++ errors.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_bytes(path, buffer.getvalue())
 
 
 def load_plain(path: Path) -> dict[str, Any]:

@@ -30,10 +30,11 @@ UPLOAD_SCHEMA: dict[str, Any] = {
     }}}}
 }
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorAnswer, "description": text} for status, text in {
-        400: "No usable photo.", 413: "Too many bytes or pixels.", 422: "No field `file`.",
-        503: "Busy; see Retry-After.", 504: "Past the deadline.",
-    }.items()
+    400: {"model": ErrorAnswer, "description": "No usable photo."},
+    413: {"model": ErrorAnswer, "description": "Too many bytes or pixels."},
+    422: {"model": ErrorAnswer, "description": "No field `file`."},
+    503: {"model": ErrorAnswer, "description": "Busy; see Retry-After."},
+    504: {"model": ErrorAnswer, "description": "Past the deadline."},
 }
 
 

@@ -3,12 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from catsdogs.errors import ModelRefused
-from catsdogs.files import atomic_write
 from catsdogs.log import event
-from catsdogs.weights import load_plain
+from catsdogs.weights import load_plain, save_plain
 
 FILE_NAME = "checkpoint.pt"
 
@@ -21,8 +18,7 @@ class Checkpoint:
         self.key = key
 
     def save(self, state: dict[str, Any]) -> None:
-        with atomic_write(self.path) as file:
-            torch.save({"key": self.key, **state}, file)
+        save_plain(self.path, {"key": self.key, **state})
 
     def load(self) -> dict[str, Any] | None:
         """The state to go on from; None where there is none, or it belongs to another training."""
