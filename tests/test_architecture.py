@@ -87,6 +87,14 @@ def test_no_file_has_outgrown_one_idea() -> None:
     assert long == {}
 
 
+def _run_at_once(node: ast.AST) -> list[ast.Call]:
+    """The calls in an expression, but for those that a lambda puts off."""
+    if isinstance(node, ast.Lambda):
+        return []
+    inner = [call for child in ast.iter_child_nodes(node) for call in _run_at_once(child)]
+    return [*inner, node] if isinstance(node, ast.Call) else inner
+
+
 def test_nothing_happens_at_import() -> None:
     """No module-level call but the declarative ones; work starts when a function is called."""
     declarative = {"TypeVar", "Command", "frozenset", "re.compile", "SettingsConfigDict", "_config", "Annotated",
@@ -95,7 +103,7 @@ def test_nothing_happens_at_import() -> None:
     for path in PACKAGE.rglob("*.py"):
         for node in ast.parse(path.read_text()).body:
             value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign, ast.Expr)) else None
-            calls = [ast.unparse(call.func) for call in ast.walk(value) if isinstance(call, ast.Call)] if value else []
+            calls = [ast.unparse(call.func) for call in _run_at_once(value)] if value else []
             assert set(calls) <= declarative, f"{path.relative_to(PACKAGE)}:{node.lineno} calls {calls}"
 
 
