@@ -37,7 +37,7 @@ $(VENV)/.uv:
 
 # The demo needs less than the tests do: no DVC, no linters.
 $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/.uv
-	$(call install,-c constraints.txt -e '.[train$(comma)serve]')
+	$(call install,-c constraints.txt editables -e '.[train$(comma)serve]')
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt requirements.txt | $(VENV)/.uv

@@ -123,11 +123,29 @@ def test_a_damaged_entry_spoils_only_itself(tmp_path: Path) -> None:
 
 
 def test_two_sources_or_none_are_wrong_usage(tmp_path: Path) -> None:
+    out = tmp_path / "out"
     with pytest.raises(UsageError, match="exclude each other"):
-        open_source(tmp_path, tmp_path / "a.zip")
+        open_source(tmp_path, tmp_path / "a.zip", out)
     with pytest.raises(UsageError, match="does not exist"):
-        open_source(tmp_path / "missing", None)
+        open_source(tmp_path / "missing", None, out)
     with pytest.raises(UsageError, match="does not exist"):
-        open_source(None, tmp_path / "missing.zip")
+        open_source(None, tmp_path / "missing.zip", out)
     with pytest.raises(UsageError, match="--zip-path"):
-        open_source(write(tmp_path / "notes.txt", b"x"), None)
+        open_source(write(tmp_path / "notes.txt", b"x"), None, out)
+
+
+def test_either_flag_takes_a_folder_or_a_zip(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    packed = archive(tmp_path / "a.zip", {"cat/1.jpg": jpeg(1)})
+    raw = write_raw(tmp_path / "raw", 1)
+    for source in (open_source(packed, None, out), open_source(None, packed, out)):
+        assert isinstance(source, ZipSource)
+    for source in (open_source(raw, None, out), open_source(None, raw, out)):
+        assert isinstance(source, FolderSource)
+
+
+def test_an_output_inside_the_source_is_refused(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", 1)
+    for output in (raw, raw / "ingested"):
+        with pytest.raises(UsageError, match="lies inside the source"):
+            open_source(raw, None, output)

@@ -110,15 +110,19 @@ def _open_archive(path: Path, process: int) -> zipfile.ZipFile:
 Source = FolderSource | ZipSource
 
 
-def open_source(source_dir: Path | None, zip_path: Path | None) -> Source:
-    """The one source that was named; `data/raw` where none was."""
+def open_source(source_dir: Path | None, zip_path: Path | None, output_dir: Path) -> Source:
+    """The one source that was named, either way; `data/raw` where none was.
+
+    Raises UsageError also where the output lies inside the source: the next run would ingest it.
+    """
     if source_dir and zip_path:
         raise UsageError("--source-dir and --zip-path exclude each other: name one of them.")
-    if zip_path:
-        return ZipSource(zip_path)
-    if source_dir and source_dir.is_file() and source_dir.suffix.lower() == ".zip":
-        return ZipSource(source_dir)
-    return FolderSource(source_dir or Path("data/raw"))
+    if (zip_path and not zip_path.is_dir()) or (source_dir and zipfile.is_zipfile(source_dir)):
+        return ZipSource(zip_path or source_dir or Path())
+    source = FolderSource(zip_path or source_dir or Path("data/raw"))
+    if output_dir.resolve().is_relative_to(source.root):
+        raise UsageError(f"--output-dir {output_dir} lies inside the source {source.root}: name one outside of it.")
+    return source
 
 
 def is_system_file(name: str) -> bool:

@@ -56,7 +56,7 @@ def ingest(settings: IngestSettings) -> IngestResult:
     """
     started = time.monotonic()
     output = settings.output_dir
-    source = open_source(settings.source_dir, settings.zip_path)
+    source = open_source(settings.source_dir, settings.zip_path, output)
     files, outside = labelled(source.names())
     if outside:
         event("ignored", files=len(outside), because="outside the class folders", first=outside[:3])
