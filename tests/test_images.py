@@ -69,3 +69,12 @@ def test_bad_image_survives_a_process_pool() -> None:
 
     error = pickle.loads(pickle.dumps(TooManyPixels("too-many-pixels", "too big")))
     assert (error.reason, str(error), type(error)) == ("too-many-pixels", "too big", TooManyPixels)
+
+
+def test_the_machines_errors_are_not_blamed_on_the_photo() -> None:
+    with pytest.raises(PermissionError), opened(jpeg(1)):
+        raise PermissionError(13, "Permission denied")
+    with pytest.raises(ImportError), opened(jpeg(1)):
+        raise ImportError("a library is missing")
+    with pytest.raises(BadImage), opened(jpeg(1)):
+        raise OSError("broken data stream")

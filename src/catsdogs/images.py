@@ -50,11 +50,11 @@ def opened(data: bytes, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
             _check_size(image.size, max_pixels)
             try:
                 yield image
-            except BadImage:
-                raise
-            except (MemoryError, KeyboardInterrupt):
+            except (BadImage, MemoryError, ImportError):
                 raise
             except Exception as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise  # the machine's fault; Pillow's own complaints about a photo carry no number
                 reason = "truncated" if "truncated" in str(error) else "broken"
                 raise BadImage(reason, f"The photo cannot be decoded: {error}.") from None
 

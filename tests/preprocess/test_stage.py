@@ -162,6 +162,22 @@ def test_exit_statuses(
     assert words in capsys.readouterr().err
 
 
+def test_photos_packed_before_an_interruption_are_not_prepared_again(ingested: Path) -> None:
+    """A row marked as done is taken as it is: here it holds a value that preparing would not give."""
+    output = run(ingested)
+    (final,) = (output.parent / ".packed").iterdir()
+    done, train = np.load(final / "done.npy"), np.load(final / "train.npy")
+    done[:] = 0
+    done[0] = 1
+    train[:2] = 7
+    np.save(final / "done.npy", done)
+    np.save(final / "train.npy", train)
+    final.rename(final.with_name(final.name + ".partial"))
+    run(ingested)
+    pixels = open_packed(output).train.pixels
+    assert (pixels[0] == 7).all() and not (pixels[1] == 7).all()
+
+
 def test_killed_in_the_middle_loses_nothing(tmp_path: Path) -> None:
     """SIGKILL to the whole process group while photos are being packed, three times; then it completes."""
     raw = tmp_path / "raw"

@@ -36,8 +36,7 @@ def examine(data: bytes, digest: str = "") -> Examination:
                 width, height = height, width
             image.draft("RGB", (HASH_SOURCE, HASH_SOURCE))
             photo = upright_rgb(image)
-            return Examination(
-                digest=digest, format=photo_format, width=width, height=height, phash=str(imagehash.phash(photo))
-            )
     except BadImage as error:
         return Examination(digest=digest, reason=error.reason)
+    phash = str(imagehash.phash(photo))
+    return Examination(digest=digest, format=photo_format, width=width, height=height, phash=phash)
