@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from catsdogs.cli import main
-from catsdogs.ingest.examine import examine
 from catsdogs.ingest.stage import ingest
 from catsdogs.packed import open_packed
 from catsdogs.preprocess.stage import preprocess
@@ -111,7 +110,9 @@ def test_no_permission_is_named_and_an_unreadable_photo_quarantined(capsys: pyte
     home = Path(tempfile.mkdtemp(dir="/var/tmp"))  # pytest's folders are closed to others
     try:
         raw = write_raw(home / "raw", 30)
-        examine(jpeg(1))  # imports what nobody may not be allowed to read
+        # As root first: nobody may not be allowed to read the packages that are imported on the way.
+        assert main(["ingest", "--source-dir", str(raw), "--output-dir", str(home / "warm")]) == 0
+        capsys.readouterr()
         with without_privileges(home):
             (home / "closed").mkdir(mode=0o500)
             (raw / "Cat" / "3.jpg").chmod(0)
