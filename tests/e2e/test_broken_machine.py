@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from catsdogs.cli import main
+from catsdogs.ingest.examine import examine
 from catsdogs.ingest.stage import ingest
 from catsdogs.packed import open_packed
 from catsdogs.preprocess.stage import preprocess
@@ -111,6 +112,7 @@ def test_no_permission_is_named_and_an_unreadable_photo_quarantined(capsys: pyte
     try:
         raw = write_raw(home / "raw", 30)
         # As root first: nobody may not be allowed to read the packages that are imported on the way.
+        examine(jpeg(1))
         assert main(["ingest", "--source-dir", str(raw), "--output-dir", str(home / "warm")]) == 0
         capsys.readouterr()
         with without_privileges(home):
