@@ -1,6 +1,7 @@
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,6 +13,8 @@ from catsdogs.images import encode
 from catsdogs.packed import PackedPhotos
 from catsdogs.predictor import load_predictor, read_card
 from tests.models import CLASSES, colour_photo
+from tests.tiny_model import WEIGHTS, answers, golden_photo, write_tiny_model
+from tests.tiny_model import colour_photo as tiny_photo
 
 
 @pytest.fixture
@@ -102,3 +105,39 @@ def test_another_preparation_or_schema_is_refused(copied: Path) -> None:
     change_card(path, preparation="stretch-bilinear-1", classes=["cat", "dog", "bird"])
     with pytest.raises(ModelRefused, match="3 classes"):
         load_predictor(copied)
+
+
+def test_a_tiny_model_answers_as_numpy_does(tmp_path: Path) -> None:
+    predictor = load_predictor(write_tiny_model(tmp_path).with_suffix(".pt"), exact=True)
+    predictor.check_golden()
+    pixels = np.stack([tiny_photo(number % 2, number) for number in range(6)])
+    expected = [answers(photo) for photo in pixels]
+    assert np.abs(predictor.probabilities(pixels) - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize(("damage", "words"), [
+    ({"weights": WEIGHTS * np.nan, "golden": [golden_photo(0)]}, "answered 'cat' nan"),
+    ({"golden": [golden_photo(0).model_copy(update={"probabilities": [1.0]})]}, "another number of classes"),
+    ({"golden": [golden_photo(0).model_copy(update={"png_base64": "@"})]}, "damaged"),
+    ({"image_size": 16}, "takes no photos of 16 x 16"),
+    ({"height": "height"}, "takes no photos of 8 x 8"),
+    ({"classes": ["cat", "dog", "bird"]}, "3 classes"),
+])
+def test_what_cannot_answer_its_golden_photos_is_refused(
+    tmp_path: Path, damage: dict[str, Any], words: str
+) -> None:
+    path = write_tiny_model(tmp_path, **damage)
+    with pytest.raises(ModelRefused, match=words) as caught:
+        load_predictor(path).check_golden()
+    assert "catsdogs package" in str(caught.value)
+
+
+def test_a_path_that_names_no_model_file_is_refused(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path)
+    for strange in (Path(""), Path("/"), tmp_path, path.with_suffix(".bin"), tmp_path / ("x" * 300 + ".pt")):
+        with pytest.raises(ModelRefused, match="--model-path"):
+            load_predictor(strange)
+    path.with_suffix(".pt").unlink()
+    assert load_predictor(path).card.classes == ["cat", "dog"]
+    with pytest.raises(ModelRefused, match="model.pt does not exist"):
+        load_predictor(path.with_suffix(".pt"))

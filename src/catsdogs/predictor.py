@@ -76,9 +76,11 @@ class Predictor:
                 answer = self.predict(base64.b64decode(golden.png_base64))
             except (BadImage, ValueError) as error:
                 raise ModelRefused(f"Golden photo {number} is damaged ({error}): {REPAIR}.") from None
-            expected = dict(zip(self.card.classes, golden.probabilities, strict=True))
-            worst = max(abs(answer.probabilities[label] - expected[label]) for label in self.card.classes)
-            if answer.label != golden.label or worst > GOLDEN_TOLERANCE:
+            if len(golden.probabilities) != len(self.card.classes):
+                raise ModelRefused(f"Golden photo {number} has an answer for another number of classes: {REPAIR}.")
+            answered = [answer.probabilities[label] for label in self.card.classes]
+            worst = np.abs(np.subtract(answered, golden.probabilities)).max()
+            if answer.label != golden.label or not worst <= GOLDEN_TOLERANCE:  # so that NaN is refused too
                 raise ModelRefused(
                     f"Golden photo {number} is answered {answer.label!r} {answer.confidence:.3f}, expected "
                     f"{golden.label!r} {max(golden.probabilities):.3f}: {REPAIR}."
@@ -92,21 +94,41 @@ def load_predictor(path: Path, *, threads: int = 1, exact: bool = False) -> Pred
     faster, coarser way. Raises ModelRefused where the file is missing, damaged, not ours, or not made from that
     model.pt.
     """
-    onnx_path = path.with_suffix(".onnx")
-    if not onnx_path.is_file():
-        raise ModelRefused(f"{onnx_path} does not exist: it is written by `catsdogs train`, or `catsdogs package`.")
+    onnx_path = _onnx_path(path)
     compiled, card = _compile(onnx_path, threads, exact)
-    if path.suffix == ".pt":
-        if not path.is_file():
-            raise ModelRefused(f"{path} does not exist: run `catsdogs train`, or name the .onnx with --model-path.")
-        if sha256_file(path) != card.model_digest:
-            raise ModelRefused(f"{onnx_path} was not made from {path}: {REPAIR}.")
+    if path.suffix == ".pt" and _digest(path) != card.model_digest:
+        raise ModelRefused(f"{onnx_path} was not made from {path}: {REPAIR}.")
     return Predictor(compiled, card)
 
 
 def read_card(path: Path) -> ModelCard:
     """The card of `model.onnx`, without compiling the network. Raises ModelRefused."""
-    return _card(_read(path.with_suffix(".onnx")), path)
+    onnx_path = _onnx_path(path)
+    return _card(_read(onnx_path), onnx_path)
+
+
+def _onnx_path(path: Path) -> Path:
+    if path.suffix not in (".pt", ".onnx"):
+        raise ModelRefused(f"{str(path)!r} is no model file: name a model.pt or a model.onnx with --model-path.")
+    onnx_path = path.with_suffix(".onnx")
+    try:
+        found = onnx_path.is_file()
+    except OSError as error:
+        raise ModelRefused(f"{onnx_path} cannot be read ({error.strerror}): name another --model-path.") from None
+    if not found:
+        raise ModelRefused(f"{onnx_path} does not exist: it is written by `catsdogs train`, or `catsdogs package`.")
+    return onnx_path
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except FileNotFoundError:
+        raise ModelRefused(
+            f"{path} does not exist: run `catsdogs train`, or name the .onnx with --model-path."
+        ) from None
+    except OSError as error:
+        raise ModelRefused(f"{path} cannot be read ({error.strerror}): name another --model-path.") from None
 
 
 def _read(path: Path) -> Any:
@@ -141,15 +163,17 @@ def _card(model: Any, path: Path) -> ModelCard:
 def _compile(path: Path, threads: int, exact: bool) -> tuple[Any, ModelCard]:
     model = _read(path)
     card = _card(model, path)
-    inputs = {name for port in model.inputs for name in port.get_names()}
-    outputs = {name: port for port in model.outputs for name in port.get_names()}
-    if INPUT_NAME not in inputs or not {LOGITS_NAME, PROBABILITIES_NAME} <= outputs.keys():
-        raise ModelRefused(f"{path} has other inputs or outputs than this version serves: {REPAIR}.")
-    if outputs[PROBABILITIES_NAME].get_partial_shape()[1] != len(card.classes):
-        raise ModelRefused(f"{path} names {len(card.classes)} classes but answers another number of them.")
-
     import openvino
 
+    shapes = {name: port.get_partial_shape() for port in (*model.inputs, *model.outputs) for name in port.get_names()}
+    if not {INPUT_NAME, LOGITS_NAME, PROBABILITIES_NAME} <= shapes.keys():
+        raise ModelRefused(f"{path} has other inputs or outputs than this version serves: {REPAIR}.")
+    side = card.image_size
+    if shapes[INPUT_NAME] != openvino.PartialShape([-1, side, side, 3]):
+        raise ModelRefused(f"{path} takes no photos of {side} x {side} pixels, which its card promises: {REPAIR}.")
+    row = openvino.PartialShape([-1, len(card.classes)])
+    if shapes[LOGITS_NAME] != row or shapes[PROBABILITIES_NAME] != row:
+        raise ModelRefused(f"{path} names {len(card.classes)} classes but answers another number of them: {REPAIR}.")
     options: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,

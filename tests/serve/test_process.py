@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from catsdogs.images import encode
 from tests.models import colour_photo
 from tests.photos import encoded, picture
 from tests.servers import ROOT, free_port, running, service
+from tests.tiny_model import write_tiny_model
 
 
 def predict(address: str, data: bytes) -> dict[str, object]:
@@ -57,6 +59,35 @@ def test_what_is_under_way_at_sigterm_is_answered(model_path: Path) -> None:
             thread.join(30)
     assert [answer["model_loaded"] for answer in answers] == [True, True]
     assert process.returncode in (0, -signal.SIGTERM)
+
+
+def test_a_client_that_leaves_while_it_sends_is_no_error_of_ours(tmp_path: Path) -> None:
+    with service(write_tiny_model(tmp_path)) as address:
+        port = int(address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+                           b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n")
+        while 'route="/predict"' not in (counted := metrics(port)):
+            time.sleep(0.005)
+        assert 'catsdogs_http_requests_total{method="POST",route="/predict",status="499"} 1.0' in counted
+        assert "internal-error" not in counted
+
+
+def test_a_process_that_has_answered_holds_no_training_library(tmp_path: Path) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from catsdogs.images import encode
+from catsdogs.serve.state import load
+from catsdogs.serve import app, stage
+from catsdogs.settings import ServeSettings
+import numpy as np
+loaded = load(ServeSettings(enable_real_model=True, model_path=Path({str(write_tiny_model(tmp_path))!r})))
+loaded.predictor.predict(encode(np.zeros((8, 8, 3), np.uint8)))
+print(sorted({{"torch", "mlflow", "sklearn", "scipy", "matplotlib", "onnx", "transformers"}} & sys.modules.keys()))
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert answer.stdout.strip() == "[]"
 
 
 def metrics(port: int) -> str:

@@ -8,7 +8,9 @@ import uuid
 from collections.abc import Callable
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from catsdogs.serve.errors import Refused
@@ -46,7 +48,10 @@ class Access:
         self.metrics.in_progress.inc()
         try:
             await self.app(scope, receive, labelled)
+        except ClientDisconnect:
+            pass  # it went away while it sent its photo: nobody reads an answer, and nothing of ours failed
         except Refused as refused:
+            _find_route(scope)
             self.metrics.refused.labels(refused.reason).inc()
             if not status:
                 await self._error(scope, receive, labelled, refused.status, refused.detail, refused.headers)
@@ -78,6 +83,13 @@ def route(scope: Scope) -> str:
     """The route's template, never the path itself: scanners must not make metrics grow."""
     matched = scope.get("route")
     return str(getattr(matched, "path", UNMATCHED)) if matched is not None else UNMATCHED
+
+
+def _find_route(scope: Scope) -> None:
+    """Name the route of a request that was refused before it got there: too large a body."""
+    if "route" not in scope:
+        matching = (route for route in scope["app"].routes if route.matches(scope)[0] is Match.FULL)
+        scope["route"] = next(matching, None)
 
 
 def _request_id(scope: Scope) -> str:

@@ -8,7 +8,6 @@ from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from catsdogs import __version__
@@ -21,6 +20,7 @@ from catsdogs.serve.limits import BodyLimit
 from catsdogs.serve.metrics import Metrics
 from catsdogs.serve.schemas import ErrorAnswer, HealthAnswer, ModelAnswer, PredictAnswer, ReadyAnswer
 from catsdogs.serve.state import Loaded, load, stub_prediction
+from catsdogs.serve.uploads import uploaded
 from catsdogs.settings import ServeSettings
 
 UPLOAD_SCHEMA: dict[str, Any] = {
@@ -71,9 +71,9 @@ def create_app(settings: ServeSettings) -> FastAPI:
     @app.post("/predict", responses=ERRORS, openapi_extra=UPLOAD_SCHEMA, tags=["predict"])
     async def predict(request: Request) -> PredictAnswer:
         """Classify one photo, sent as the multipart field `file`."""
-        data = await _uploaded(request)
+        data = await uploaded(request)
         metrics.upload.observe(len(data))
-        prediction = await (inference.predict(data) if inference else _stub(data))
+        prediction = await (inference.predict(data) if inference else _stub(data, settings.max_pixels))
         metrics.predictions.labels(prediction.label).inc()
         metrics.confidence.observe(prediction.confidence)
         return PredictAnswer(
@@ -117,23 +117,9 @@ def _operational_routes(app: FastAPI, loaded: Loaded, metrics: Metrics) -> None:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-async def _uploaded(request: Request) -> bytes:
-    """The bytes of the field `file`. Raises Refused: 400 for a broken form, 422 without the field."""
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise Refused(422, "no-file", "Send the photo as the multipart field `file`.")
+async def _stub(data: bytes, max_pixels: int) -> Prediction:
     try:
-        async with request.form(max_files=4, max_fields=16) as form:
-            file = form.get("file")
-            if not isinstance(file, UploadFile):
-                raise Refused(422, "no-file", "The form has no file field named `file`.")
-            return await file.read()
-    except HTTPException as error:
-        raise Refused(400, "bad-form", f"The form cannot be read: {error.detail}") from None
-
-
-async def _stub(data: bytes) -> Prediction:
-    try:
-        return await run_in_threadpool(stub_prediction, data)
+        return await run_in_threadpool(stub_prediction, data, max_pixels)
     except TooManyPixels as error:
         raise Refused(413, error.reason, str(error)) from None
     except BadImage as error:

@@ -5,6 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from catsdogs.serve.errors import Refused
 
 MULTIPART_OVERHEAD = 16 * 1024  # boundaries and headers around the photo
+MAX_DIGITS = 18  # int() itself refuses a text of more than 4,300 digits
 
 
 class BodyLimit:
@@ -19,7 +20,7 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if announced.isdigit() and int(announced) > self.limit:
+        if announced.isdigit() and (len(announced) > MAX_DIGITS or int(announced) > self.limit):
             raise self._too_large()
         received = 0
 

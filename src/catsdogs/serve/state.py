@@ -44,12 +44,12 @@ def load(settings: ServeSettings) -> Loaded:
     return Loaded(predictor, "the golden photos were answered correctly")
 
 
-def stub_prediction(data: bytes) -> Prediction:
+def stub_prediction(data: bytes, max_pixels: int) -> Prediction:
     """An answer of the right form for a photo, drawn from its digest; for development without a model.
 
     Raises BadImage like the real one.
     """
-    prepare(data, 8)
+    prepare(data, 8, max_pixels)
     share = 0.5 + hashlib.sha256(data + PREPARATION.encode()).digest()[0] / 512
     label, other = STUB_CLASSES if share > 0.75 else STUB_CLASSES[::-1]
     return Prediction(label, share, {label: share, other: 1 - share})
