@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from catsdogs.ingest.stage import ingest
 from catsdogs.packed import PackedPhotos
+from catsdogs.preprocess.stage import preprocess
+from catsdogs.settings import IngestSettings, PreprocessSettings
 from tests.models import colour_photos, write_model
+from tests.photos import write_raw
 
 
 @pytest.hookimpl(wrapper=True)
@@ -26,3 +30,14 @@ def photos() -> PackedPhotos:
 def model_path(tmp_path_factory: pytest.TempPathFactory, photos: PackedPhotos) -> Path:
     """A trained model.pt with its model.onnx beside it: reddish photos are cats, bluish ones dogs."""
     return write_model(tmp_path_factory.mktemp("model"), photos)
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A processed folder of three classes at 16 px."""
+    folder = tmp_path_factory.mktemp("chain")
+    raw = write_raw(folder / "raw", 30, labels=("Cat", "Dog", "Hamster"))
+    ingest(IngestSettings(source_dir=raw, output_dir=folder / "ingested", workers=1))
+    preprocess(PreprocessSettings(input_dir=folder / "ingested", output_dir=folder / "processed", image_size=16,
+                                  train_ratio=0.6, val_ratio=0.2, workers=1))
+    return folder / "processed"

@@ -1,4 +1,5 @@
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from catsdogs.errors import CatsdogsError
 from catsdogs.export import Served, export
 from catsdogs.packed import PackedPhotos
 from catsdogs.predictor import load_predictor
-from catsdogs.weights import load_weights
+from catsdogs.weights import load_weights, save_weights
+from tests.models import CLASSES
 
 
 def test_engine_and_torch_agree(model_path: Path, photos: PackedPhotos) -> None:
@@ -45,3 +47,66 @@ def test_a_disagreement_exports_nothing_and_keeps_the_old_file(
         export(path, photos.val)
     assert old.read_bytes() == b"the model of yesterday"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.onnx", "model.pt"]
+
+
+def rewritten(model_path: Path, path: Path, head: float, classes: list[str] = CLASSES) -> Path:
+    """model.pt again at `path`: the last layer's weights times `head`, its outputs repeated for `classes`."""
+    network, card = load_weights(model_path)
+    last = network.head[2]
+    assert isinstance(last, torch.nn.Linear) and last.bias is not None
+    places = [number % 2 for number in range(len(classes))]
+    fade = torch.linspace(1, 0.5, len(classes))[:, None]  # so that no two classes are answered alike
+    with torch.no_grad():
+        last.weight = torch.nn.Parameter(last.weight[places] * head * fade)
+        last.bias = torch.nn.Parameter(last.bias[places])
+    save_weights(path, network, card.model_copy(update={"classes": classes}))
+    return path
+
+
+def test_golden_photos_are_not_on_the_fence(model_path: Path, photos: PackedPhotos, tmp_path: Path) -> None:
+    """The first cat of the split is made the average of a cat and a dog: no photo to be sure of."""
+    path = rewritten(model_path, tmp_path / "model.pt", head=0.3)
+    network, card = load_weights(path)
+    mixtures = np.stack([photos.val.pixels[0] * (1 - share) + photos.val.pixels[-1] * share
+                         for share in np.linspace(0, 1, 101)]).astype(np.uint8)
+    with torch.inference_mode():
+        leads = np.abs(np.diff(Served(network, card.temperature)(torch.from_numpy(mixtures))[1].numpy())).ravel()
+    pixels = photos.val.pixels.copy()
+    pixels[0] = mixtures[leads.argmin()]
+    assert leads.min() < module.CLEAR
+    export(path, replace(photos.val, pixels=pixels))
+    golden = load_predictor(path).card.golden
+    assert [photo.truth for photo in golden] == ["cat"] * 4 + ["dog"] * 4
+    assert all(max(photo.probabilities) - min(photo.probabilities) > module.CLEAR for photo in golden)
+
+
+def test_a_network_that_is_never_sure_keeps_its_surest_photo(
+    model_path: Path, photos: PackedPhotos, tmp_path: Path
+) -> None:
+    path = rewritten(model_path, tmp_path / "model.pt", head=1e-4)
+    export(path, photos.val)
+    assert len(load_predictor(path).card.golden) == 1
+
+
+def test_many_classes_do_not_make_many_golden_photos(model_path: Path, photos: PackedPhotos, tmp_path: Path) -> None:
+    classes = [f"class {number:02}" for number in range(30)]
+    path = rewritten(model_path, tmp_path / "model.pt", head=1, classes=classes)
+    labels = np.arange(len(photos.train.labels)) % len(classes)
+    export(path, replace(photos.train, labels=labels))
+    assert len(load_predictor(path).card.golden) == module.GOLDEN_IN_ALL
+
+
+def test_a_network_that_overflows_is_not_exported(model_path: Path, photos: PackedPhotos, tmp_path: Path) -> None:
+    path = rewritten(model_path, tmp_path / "model.pt", head=1e38)
+    with pytest.raises(CatsdogsError, match="no number: train again with a lower --learning-rate"):
+        export(path, photos.val)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_a_difference_that_is_no_number_counts_as_one(model_path: Path, photos: PackedPhotos) -> None:
+    network, card = load_weights(model_path)
+    with torch.no_grad():
+        next(network.parameters()).fill_(torch.nan)
+    served = Served(network, card.temperature)
+    worst = module._largest_difference(served, model_path.with_suffix(".onnx"), iter([photos.val.pixels]))
+    assert not worst <= module.TOLERANCE

@@ -34,9 +34,10 @@ def test_a_malicious_pickle_is_refused_and_not_run(tmp_path: Path, monkeypatch: 
 
 
 def test_damage_of_every_kind_is_one_sentence(model_path: Path, tmp_path: Path) -> None:
-    content = torch.load(model_path, weights_only=True)
+    content, whole = torch.load(model_path, weights_only=True), model_path.read_bytes()
     broken = {
-        "truncated": model_path.read_bytes()[:1000],
+        **{f"truncated-{cut}": whole[:cut] for cut in (1000, len(whole) // 2, len(whole) - 1000, len(whole) - 1)},
+        "flipped-bit": whole[:len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 1]) + whole[len(whole) // 2 + 1:],
         "empty": b"",
         "text": b"no weights at all",
     }
@@ -46,7 +47,12 @@ def test_damage_of_every_kind_is_one_sentence(model_path: Path, tmp_path: Path) 
     torch.save({"weights": content["weights"]}, tmp_path / "nocard.pt")
     other = {name: torch.zeros(3) for name in content["weights"]}
     torch.save({"weights": other, "card": content["card"]}, tmp_path / "shape.pt")
-    torch.save({"weights": content["weights"], "card": content["card"] | {"variant": "wider"}}, tmp_path / "variant.pt")
+    torch.save({"weights": {1: torch.zeros(3)}, "card": content["card"]}, tmp_path / "names.pt")
+    for variant in ("wider", "unknown"):
+        card = content["card"] | {"variant": variant}
+        torch.save({"weights": content["weights"], "card": card}, tmp_path / f"variant-{variant}.pt")
+    torch.save({"weights": {name: tensor * torch.nan for name, tensor in content["weights"].items()},
+                "card": content["card"]}, tmp_path / "nan.pt")
     for path in tmp_path.glob("*.pt"):
         with pytest.raises(ModelRefused) as caught:
             load_weights(path)

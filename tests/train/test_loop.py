@@ -11,6 +11,7 @@ from catsdogs.train.calibration import expected_calibration_error, fit_temperatu
 from catsdogs.train.checkpoint import Checkpoint
 from catsdogs.train.loop import answers, cross_entropy
 from catsdogs.train.report import judge
+from catsdogs.weights import load_plain, save_plain
 from tests.models import CLASSES, CPU, NoCheckpoint, colour_photos, trained
 
 
@@ -67,24 +68,53 @@ def test_resuming_after_any_epoch_gives_the_same_weights_to_the_bit(photos: Pack
         assert [row.train_loss for row in resumed.history] == [row.train_loss for row in undisturbed.history]
 
 
-@pytest.mark.parametrize("damage", ["other-key", "truncated", "text"])
+@pytest.mark.parametrize("damage", ["other-key", "other-shape", "no-history", "truncated", "flipped-bit", "text"])
 def test_a_checkpoint_that_does_not_fit_is_said_and_ignored(
     photos: PackedPhotos, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = Checkpoint(tmp_path, "key")
     trained(photos, epochs=1, checkpoint=checkpoint)
-    if damage == "other-key":
-        checkpoint.key = "another"
-    else:
-        data = checkpoint.path.read_bytes()
-        checkpoint.path.write_bytes(data[: len(data) // 2] if damage == "truncated" else b"not a checkpoint")
-    assert checkpoint.load() is None
-    assert capsys.readouterr().err.count("checkpoint_ignored") == 1
+    data, content = checkpoint.path.read_bytes(), load_plain(checkpoint.path)
+    match damage:
+        case "other-key":
+            checkpoint.key = "another"
+        case "other-shape":  # the last layer only: those before it fit, and have been overwritten when it fails
+            content["network"]["head.2.bias"] = torch.zeros(3)
+            save_plain(checkpoint.path, content)
+        case "no-history":
+            del content["history"]
+            save_plain(checkpoint.path, content)
+        case "truncated":
+            checkpoint.path.write_bytes(data[: len(data) // 2])
+        case "flipped-bit":
+            middle = len(data) // 2
+            checkpoint.path.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1:])
+        case "text":
+            checkpoint.path.write_bytes(b"not a checkpoint")
+    capsys.readouterr()
+    from_the_start = trained(photos, epochs=1, checkpoint=checkpoint)
+    said = capsys.readouterr().err
+    assert said.count("checkpoint_ignored") == 1 and "resumed" not in said
+    undisturbed = trained(photos, epochs=1)
+    assert all(torch.equal(a, b) for a, b in zip(weights(undisturbed), weights(from_the_start), strict=True))
+
+
+def test_a_resumed_run_reports_the_epochs_before_it_too(photos: PackedPhotos, tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, "key")
+    trained(photos, epochs=2, checkpoint=checkpoint)
+    reported: list[int] = []
+    trained(photos, epochs=3, checkpoint=checkpoint, after_epoch=lambda row: reported.append(row.epoch))
+    assert reported == [1, 2, 3]
 
 
 def test_a_loss_that_is_no_number_stops_and_says_what_to_lower(photos: PackedPhotos) -> None:
     with pytest.raises(CatsdogsError, match=r"loss is (nan|inf) at step \d+ of epoch \d+: lower --learning-rate"):
         trained(photos, epochs=30, learning_rate=1e25)
+
+
+def test_weights_ruined_by_the_last_step_are_not_taken_for_trained(photos: PackedPhotos) -> None:
+    with pytest.raises(CatsdogsError, match="validation photos after epoch 1: lower --learning-rate"):
+        trained(photos, epochs=1, batch_size=1000, learning_rate=1e25)
 
 
 def test_every_photo_once_an_epoch_in_an_order_of_its_own(photos: PackedPhotos) -> None:

@@ -32,7 +32,6 @@ class Checkpoint:
         if state.get("key") != self.key:
             event("checkpoint_ignored", because="it belongs to other data or other settings", path=self.path)
             return None
-        event("resumed", epoch=state["epoch"], path=self.path)
         return state
 
     def remove(self) -> None:

@@ -38,6 +38,7 @@ class Device:
 def choose(force_cpu: bool) -> Device:
     """A GPU where there is one and it is allowed; bfloat16 where it is faster here."""
     if torch.cuda.is_available() and not force_cpu:
+        torch.backends.cudnn.deterministic = True  # the same seed is to give the same weights
         return Device(torch.device("cuda"), torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32)
     torch.set_num_threads(cores())
     keep_memory()

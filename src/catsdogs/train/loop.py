@@ -1,5 +1,6 @@
 """The training loop: epochs, validation, the best weights, and nothing about files or reports."""
 
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from torch.nn import functional
 
 from catsdogs.artifacts import Epoch
 from catsdogs.errors import CatsdogsError
-from catsdogs.log import progress
+from catsdogs.log import event, progress
 from catsdogs.nets import Network
 from catsdogs.packed import Packed
 from catsdogs.train.batches import evaluation_batches, training_batches
@@ -68,12 +69,14 @@ def fit(
 ) -> Training:
     """Train `network` in place with Adam and a cosine to zero; afterwards it holds the best epoch's weights.
 
-    Raises CatsdogsError where the loss stops being a number; the last checkpoint stays.
+    `after_epoch` is called with every epoch's row, those of a run that is gone on from included. Raises
+    CatsdogsError where the loss stops being a number; the last checkpoint stays.
     """
     network.to(device.device)
     training = Training(network, torch.optim.Adam(network.parameters(), lr=learning_rate))
-    if (state := checkpoint.load()) is not None:
-        training.restore(state)
+    resume(training, checkpoint)
+    for row in training.history:
+        after_epoch(row)
     steps = math.ceil(len(train.labels) / batch_size)
     remaining = (epochs - len(training.history)) * len(train.labels)
     with progress("train", remaining, unit="images") as bar:
@@ -86,11 +89,7 @@ def fit(
                 for group in training.optimiser.param_groups:
                     group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * done))
                 loss = step_on(training, pixels, labels, device)
-                if not math.isfinite(loss):
-                    raise CatsdogsError(
-                        f"The loss is {loss} at step {step + 1} of epoch {number}: lower --learning-rate "
-                        f"(now {learning_rate:g})."
-                    )
+                _check_finite(loss, f"at step {step + 1} of epoch {number}", learning_rate)
                 total += loss * len(labels)
                 bar.advance(len(labels), note=f"epoch {number}/{epochs}  loss {loss:.3f}")
             seconds = time.perf_counter() - started
@@ -100,11 +99,27 @@ def fit(
                 val_accuracy=float((logits.argmax(1) == val.labels).mean()),
                 images_per_second=len(train.labels) / seconds,
             )
+            _check_finite(row.val_loss, f"on the validation photos after epoch {number}", learning_rate)
             training.note(row)
             checkpoint.save(training.state())
             after_epoch(row)
     network.load_state_dict(training.best)
     return training
+
+
+def resume(training: Training, checkpoint: Checkpoint) -> None:
+    """Go on from the checkpoint where there is one that fits; otherwise leave the training as it is."""
+    state = checkpoint.load()
+    if state is None:
+        return
+    fresh = copy.deepcopy(training.state())
+    try:
+        training.restore(state)
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError):
+        training.restore(fresh)  # some layers may have been overwritten before one did not fit
+        event("checkpoint_ignored", because="it was written for another network", path=checkpoint.path)
+        return
+    event("resumed", epoch=len(training.history), path=checkpoint.path)
 
 
 def step_on(training: Training, pixels: torch.Tensor, labels: torch.Tensor, device: Device) -> float:
@@ -136,6 +151,11 @@ def answers(network: Network, photos: Packed, device: Device) -> npt.NDArray[np.
 def cross_entropy(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], temperature: float = 1.0) -> float:
     """Mean negative log-likelihood of the labels, after dividing the logits by the temperature."""
     return float(functional.cross_entropy(torch.from_numpy(logits) / temperature, torch.from_numpy(labels)))
+
+
+def _check_finite(loss: float, where: str, learning_rate: float) -> None:
+    if not math.isfinite(loss):
+        raise CatsdogsError(f"The loss is {loss} {where}: lower --learning-rate (now {learning_rate:g}).")
 
 
 def _rank(row: Epoch) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from catsdogs.artifacts import TrainingMetrics
 from catsdogs.files import write_bytes
 
 DPI = 150
+LONG_NAME = 10  # characters that fit below a cell
 
 
 def plot_confusion(metrics: TrainingMetrics, path: Path) -> None:
@@ -25,9 +26,11 @@ def plot_confusion(metrics: TrainingMetrics, path: Path) -> None:
         for column in range(size):
             axes.text(column, row, f"{counts[row, column]:,}\n{shares[row, column]:.1%}", ha="center", va="center",
                       color="white" if shares[row, column] > 0.55 else "black")
-    axes.set_xticks(range(size), metrics.classes)
-    axes.set_yticks(range(size), metrics.classes, rotation=90, va="center")
-    axes.set(xlabel="answered", ylabel="is")
+    slanted = max(map(len, metrics.classes)) > LONG_NAME
+    axes.set_xticks(range(size), metrics.classes, rotation=45 if slanted else 0, ha="right" if slanted else "center",
+                    rotation_mode="anchor")
+    axes.set_yticks(range(size), metrics.classes)
+    axes.set(xlabel="predicted class", ylabel="true class")
     interval = metrics.accuracy
     axes.set_title(f"{metrics.model_variant}: {interval.value:.1%} of {interval.count:,} test photos\n"
                    f"95 % interval {interval.low:.1%} to {interval.high:.1%}", fontsize=10)
@@ -48,7 +51,8 @@ def plot_losses(metrics: TrainingMetrics, path: Path) -> None:
     right.set(xlabel="epoch", ylabel="% right", title="validation accuracy")
     for axes in (left, right):
         axes.axvline(metrics.best_epoch, color="grey", linewidth=0.8, linestyle=":")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(0.7, len(epochs) + 0.3)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # 1: a single epoch is one tick
         axes.grid(alpha=0.25)
     figure.suptitle(f"{metrics.model_variant}, best epoch {metrics.best_epoch}", fontsize=10)
     _save(figure, path)

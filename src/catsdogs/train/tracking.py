@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import urllib.error
 import urllib.request
 import warnings
@@ -14,6 +15,12 @@ from catsdogs.log import event
 
 PROBE_SECONDS = 3.0
 NOTHING = "none"
+MLFLOW_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # a link there would spoil the output of --json
+}
 
 
 class Tracker(Protocol):
@@ -56,7 +63,7 @@ def _open(uri: str, experiment: str) -> Tracker:
     except ModuleNotFoundError:
         return _without("mlflow is not installed: pip install 'catsdogs[train]'")
     except Exception as error:  # whatever a server, a proxy or a database answers: training goes on without it
-        return _without(f"{uri} cannot be used: {_first_line(error)}")
+        return _without(f"{_without_password(uri)} cannot be used: {_first_line(error)}")
 
 
 def _without(reason: str) -> NullTracker:
@@ -68,7 +75,9 @@ def _probe(uri: str) -> None:
     """Find out in seconds, not in MLflow's minutes of retries, that a server is away."""
     if uri.startswith(("http://", "https://")):
         try:
-            urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
+            # urllib takes a password in an address for a part of the host's name
+            address = _without_password(uri).rstrip("/")
+            urllib.request.urlopen(f"{address}/health", timeout=PROBE_SECONDS).close()
         except urllib.error.HTTPError as error:
             if error.code >= 500:
                 raise
@@ -79,8 +88,7 @@ class MlflowTracker:
     """One MLflow run. The first call that fails is reported; the calls after it are dropped."""
 
     def __init__(self, uri: str, experiment: str) -> None:
-        for name, value in {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-                            "MLFLOW_DISABLE_TELEMETRY": "true"}.items():
+        for name, value in MLFLOW_DEFAULTS.items():
             os.environ.setdefault(name, value)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MLflow's own, about its own dependencies
@@ -133,9 +141,9 @@ class MlflowTracker:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+    return _without_password(str(error).strip().split("\n")[0])[:200] or type(error).__name__
 
 
-def _without_password(uri: str) -> str:
-    scheme, _, rest = uri.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+def _without_password(text: str) -> str:
+    """`text` without the `user:password@` of any address in it."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)

@@ -1,0 +1,99 @@
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from catsdogs.errors import UsageError
+from catsdogs.train.tracking import MLFLOW_DEFAULTS, NullTracker, tracked
+
+MLFLOW_WARNS = pytest.mark.filterwarnings("ignore")  # about its own dependencies, at its first use
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables, which take it seconds to make."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    with tracked(f"sqlite:///{path}", "first"):
+        return path
+
+
+@pytest.fixture
+def database(migrated: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(migrated, tmp_path))
+
+
+@contextmanager
+def answering(health: int) -> Iterator[tuple[int, list[str]]]:
+    """A server that answers `health` to /health and 404 to all else: its port, and the paths it was asked for."""
+    asked: list[str] = []
+
+    class Server(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path.partition("?")[0])
+            self.send_response(health if self.path == "/health" else 404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port, asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@MLFLOW_WARNS
+def test_a_crash_and_an_interrupt_are_recorded(database: Path) -> None:
+    import mlflow
+
+    uri = f"sqlite:///{database}"
+    with pytest.raises(UsageError), tracked(uri, "crashes"):
+        raise UsageError("the data is gone")
+    with pytest.raises(KeyboardInterrupt), tracked(uri, "crashes"):
+        raise KeyboardInterrupt
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    runs = client.search_runs([client.get_experiment_by_name("crashes").experiment_id])
+    assert sorted(run.info.status for run in runs) == ["FAILED", "KILLED"]
+    (error,) = [run.data.tags["error"] for run in runs if "error" in run.data.tags]
+    assert error == "UsageError: the data is gone"
+
+
+@MLFLOW_WARNS
+def test_a_server_that_goes_away_costs_nothing(capsys: pytest.CaptureFixture[str], database: Path) -> None:
+    with tracked(f"sqlite:///{database}", "lost") as tracker:
+        database.write_bytes(b"this is no database any more")
+        for step in range(3):
+            tracker.metrics({"val_loss": 1.0}, step)
+    assert capsys.readouterr().err.count("tracking_lost") == 1
+
+
+def test_a_page_that_is_no_mlflow_is_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with answering(503) as (port, _), tracked(f"http://127.0.0.1:{port}", "x") as tracker:
+        assert isinstance(tracker, NullTracker)
+    assert "not_tracked" in capsys.readouterr().err
+
+
+@MLFLOW_WARNS
+def test_a_password_in_the_address_reaches_the_server_and_no_log(capsys: pytest.CaptureFixture[str]) -> None:
+    with answering(200) as (port, asked):
+        with tracked(f"http://me:se@cret@127.0.0.1:{port}", "x") as tracker:
+            assert isinstance(tracker, NullTracker)  # it is no MLflow after all
+        assert asked[0] == "/health" and any("mlflow" in path for path in asked[1:])
+    error = capsys.readouterr().err
+    assert f"http://127.0.0.1:{port}" in error and "cret" not in error
+
+
+@MLFLOW_WARNS
+def test_mlflow_knows_every_setting_that_keeps_it_quick_and_quiet(database: Path) -> None:
+    """Among them the one against links on standard output, which would spoil --json."""
+    with tracked(f"sqlite:///{database}", "quiet"):
+        from mlflow import environment_variables as known
+
+    assert {name: str(getattr(known, name).get()).lower() for name in MLFLOW_DEFAULTS} == MLFLOW_DEFAULTS
