@@ -15,7 +15,7 @@ from pathlib import Path
 
 from measure import Measured, measure
 
-from catsdogs.settings import cores
+from catsdogs.machine import cores
 
 HERE = Path(__file__).parent
 PAIRS = 3

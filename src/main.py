@@ -1,6 +1,5 @@
 """Door for uvicorn: `uvicorn src.main:app` serves what the environment says."""
 
-from catsdogs.serve.app import create_app
-from catsdogs.settings import ServeSettings
+from catsdogs.serve.start import start_from_environment
 
-app = create_app(ServeSettings())
+app = start_from_environment()

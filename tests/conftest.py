@@ -7,7 +7,7 @@ import pytest
 from catsdogs.ingest.stage import ingest
 from catsdogs.packed import PackedPhotos
 from catsdogs.preprocess.stage import preprocess
-from catsdogs.settings import IngestSettings, PreprocessSettings
+from catsdogs.settings.data import IngestSettings, PreprocessSettings
 from tests.models import colour_photos, write_model
 from tests.photos import write_raw
 

@@ -11,7 +11,7 @@ from catsdogs.export import export
 from catsdogs.images import PREPARATION
 from catsdogs.nets import build
 from catsdogs.packed import Packed, PackedPhotos
-from catsdogs.settings import TrainSettings
+from catsdogs.settings.training import TrainSettings
 from catsdogs.train.device import Device
 from catsdogs.train.initial import standardise
 from catsdogs.train.loop import Training, fit

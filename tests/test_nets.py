@@ -66,3 +66,19 @@ def test_a_blank_photo_does_not_break_the_initial_weights() -> None:
     network = build("baseline", 2)
     standardise(network, torch.zeros(4, 16, 16, 3, dtype=torch.uint8))
     assert all(torch.isfinite(tensor).all() for tensor in network.state_dict().values())
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this build of torch has no oneDNN")
+@pytest.mark.parametrize(("variant", "size"), [("baseline", 33), ("wider", 32)])
+def test_the_blocked_layout_gives_the_same_gradients(variant: str, size: int) -> None:
+    torch.manual_seed(0)
+    network = build(variant, 2)
+    pixels = torch.randint(0, 256, (4, size, size, 3), dtype=torch.uint8)
+    gradients = []
+    for blocked in (False, True):
+        network.zero_grad()
+        torch.nn.functional.cross_entropy(network(pixels, blocked=blocked), torch.tensor([0, 1, 1, 0])).backward()
+        gradients.append([parameter.grad.clone() for parameter in network.parameters() if parameter.grad is not None])
+    assert len(gradients[0]) == len(list(network.parameters()))
+    for plain, blocked in zip(*gradients, strict=True):
+        assert (plain - blocked).abs().max() <= 1e-4 * plain.abs().max()

@@ -5,7 +5,7 @@ import pytest
 from catsdogs.errors import CatsdogsError
 from catsdogs.package import package
 from catsdogs.predictor import load_predictor
-from catsdogs.settings import PackageSettings
+from catsdogs.settings.training import PackageSettings
 from catsdogs.train.stage import train
 from tests.models import train_settings
 

@@ -59,14 +59,16 @@ def parse(name: str, command: Command, arguments: list[str]) -> Any:
     from pydantic import ValidationError
     from pydantic_settings import CliApp
 
+    from catsdogs.settings.base import explain_invalid
+
     settings_type = command.settings_type()
     settings_type.model_config["cli_prog_name"] = f"catsdogs {name}"
+    if command.positional and arguments and not arguments[0].startswith("-"):
+        arguments = ["--" + command.positional.replace("_", "-"), *arguments]
     try:
         return CliApp.run(settings_type, arguments)
     except ValidationError as error:
-        first = error.errors()[0]
-        flag = "--" + str(first["loc"][0]).replace("_", "-").lower()
-        raise UsageError(f"{flag} {first['input']}: {first['msg'][:1].lower()}{first['msg'][1:]}.") from None
+        raise UsageError(explain_invalid(error)) from None
 
 
 def guarded(name: str, work: Callable[[], int]) -> int:

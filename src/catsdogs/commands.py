@@ -19,9 +19,12 @@ class Command:
     function: str
     settings: str
     help: str
+    positional: str = ""
+    """Setting that may be given as the first word, without its flag."""
 
     def settings_type(self) -> Any:
-        return getattr(importlib.import_module("catsdogs.settings"), self.settings)
+        module, _, name = self.settings.partition(".")
+        return getattr(importlib.import_module(f"catsdogs.settings.{module}"), name)
 
     def run(self, settings: Any) -> Result:
         """Import the stage and run it. Raises what the stage raises."""
@@ -30,17 +33,18 @@ class Command:
 
 
 COMMANDS = {
-    "demo": Command("demo", "demo", "DemoSettings", "the whole chain, on drawn or real photos"),
-    "sample": Command("sample.stage", "sample", "SampleSettings", "draw labelled pictures to try everything with"),
-    "ingest": Command("ingest.stage", "ingest", "IngestSettings", "raw photos -> checked, one folder per class"),
-    "preprocess": Command("preprocess.stage", "preprocess", "PreprocessSettings", "-> resized, split by content"),
-    "train": Command("train.stage", "train", "TrainSettings", "-> model.pt, model.onnx, metrics and plots"),
-    "models": Command("train.compare", "models", "ModelsSettings", "list the network variants"),
-    "package": Command("package", "package", "PackageSettings", "model.pt -> model.onnx, checked against each other"),
-    "serve": Command("serve.stage", "serve", "ServeSettings", "answer predictions over HTTP"),
-    "smoke-test": Command("evaluate.smoke", "smoke_test", "SmokeTestSettings", "check a running service"),
-    "eval-batch": Command("evaluate.batch", "eval_batch", "EvalBatchSettings", "choose labelled test photos"),
+    "demo": Command("demo", "demo", "demo.DemoSettings", "the whole chain, on drawn or real photos"),
+    "sample": Command("sample.stage", "sample", "data.SampleSettings", "draw labelled pictures to try everything with"),
+    "ingest": Command("ingest.stage", "ingest", "data.IngestSettings", "raw photos -> checked, one folder per class"),
+    "preprocess": Command("preprocess.stage", "preprocess", "data.PreprocessSettings", "-> resized, split by content"),
+    "train": Command("train.stage", "train", "training.TrainSettings", "-> model.pt, model.onnx, metrics and plots"),
+    "models": Command("train.compare", "models", "training.ModelsSettings", "list the network variants"),
+    "package": Command("package", "package", "training.PackageSettings", "model.pt -> model.onnx, checked"),
+    "lineage": Command("lineage", "lineage", "training.LineageSettings", "what a model was made from", "model_path"),
+    "serve": Command("serve.stage", "serve", "serving.ServeSettings", "answer predictions over HTTP"),
+    "smoke-test": Command("evaluate.smoke", "smoke_test", "serving.SmokeTestSettings", "check a running service"),
+    "eval-batch": Command("evaluate.batch", "eval_batch", "serving.EvalBatchSettings", "choose labelled test photos"),
     "post-deploy-eval": Command(
-        "evaluate.post_deploy", "post_deploy_eval", "PostDeployEvalSettings", "measure a running service on them"
+        "evaluate.post_deploy", "post_deploy_eval", "serving.PostDeployEvalSettings", "measure a running service"
     ),
 }

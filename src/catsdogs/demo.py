@@ -17,7 +17,7 @@ from typing import Any
 from catsdogs.commands import COMMANDS, Result
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import sha256, write_json
-from catsdogs.settings import DemoSettings
+from catsdogs.settings.demo import DemoSettings
 
 
 @dataclass(frozen=True, kw_only=True)

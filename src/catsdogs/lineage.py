@@ -1,35 +1,50 @@
-"""Where a file came from: the commit of the code and the packages that decide its content."""
+"""`catsdogs lineage`: the chain from photos to model.onnx, as the model itself carries it."""
 
-import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-DECISIVE = ("catsdogs", "torch", "numpy", "pillow", "openvino")
+from catsdogs.artifacts import ModelCard
+from catsdogs.files import sha256_file
+from catsdogs.predictor import read_card
+from catsdogs.settings.training import LineageSettings
 
-
-def commit() -> str | None:
-    """The commit of the code that is running, `-dirty` where the tree has changes, None outside a checkout."""
-    here = Path(__file__).parent
-    head = _git(here, "rev-parse", "HEAD")
-    if not head:
-        return None
-    return head + ("-dirty" if _git(here, "status", "--porcelain", "--", str(here)) else "")
+DIGITS = 12
 
 
-def versions() -> dict[str, str]:
-    """Installed versions of the packages that decide the result."""
-    found = {}
-    for name in DECISIVE:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+@dataclass(frozen=True, kw_only=True)
+class LineageResult:
+    path: Path
+    digest: str
+    card: ModelCard
+    beside: str
+
+    def text(self) -> str:
+        card, made = self.card, self.card.lineage
+        rows = [
+            ("photos", f"manifest {made.manifest_digest[:DIGITS]}"),
+            ("splits", f"{made.splits_digest[:DIGITS]}, {card.image_size} px, preparation {card.preparation}"),
+            ("parameters", ", ".join(f"{name} {value}" for name, value in made.parameters.items())),
+            ("code", made.commit or "not from a git checkout"),
+            ("packages", ", ".join(f"{name} {version}" for name, version in made.versions.items())),
+            ("model.pt", f"{card.model_digest[:DIGITS]}, {card.variant}: {', '.join(card.classes)} ({self.beside})"),
+            ("model.onnx", f"{self.digest[:DIGITS]}, {len(card.golden)} golden photos"),
+            ("metrics", ", ".join(f"{name} {value:.4f}" for name, value in card.metrics.items())),
+        ]
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
+
+    def data(self) -> dict[str, Any]:
+        card = self.card.model_dump(mode="json", exclude={"golden"})
+        return {"path": str(self.path), "digest": self.digest, "model_pt_beside": self.beside} | card
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    try:
-        answer = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""
+def lineage(settings: LineageSettings) -> LineageResult:
+    """Read the card of a model. Raises ModelRefused where there is none."""
+    card = read_card(settings.model_path)
+    path = settings.model_path.with_suffix(".onnx")
+    weights = path.with_suffix(".pt")
+    beside = "not beside it"
+    if weights.is_file():
+        beside = "beside it" if sha256_file(weights) == card.model_digest else "the one beside it is ANOTHER"
+    return LineageResult(path=path, digest=sha256_file(path), card=card, beside=beside)

@@ -41,8 +41,14 @@ class Network(nn.Module):
         """
         return pixels.permute(0, 3, 1, 2).to(torch.float32) * (1 / (255 * DEVIATION)) - MEAN / DEVIATION
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.head(self.features(self.scaled(pixels)).mean(dim=(2, 3)))
+    def forward(self, pixels: torch.Tensor, *, blocked: bool = False) -> torch.Tensor:
+        """Logits. `blocked` computes in oneDNN's own layout, for training on a processor (see train/device.py)."""
+        values = self.scaled(pixels)
+        if blocked:
+            features = self.features(values.contiguous().to_mkldnn()).to_dense()
+        else:
+            features = self.features(values)
+        logits: torch.Tensor = self.head(features.mean(dim=(2, 3)))
         return logits
 
 

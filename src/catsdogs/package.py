@@ -8,7 +8,7 @@ from catsdogs.errors import CatsdogsError
 from catsdogs.export import export
 from catsdogs.packed import open_packed
 from catsdogs.predictor import read_card
-from catsdogs.settings import PackageSettings
+from catsdogs.settings.training import PackageSettings
 from catsdogs.weights import load_weights
 
 

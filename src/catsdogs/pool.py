@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from catsdogs.errors import CatsdogsError
-from catsdogs.settings import cores
+from catsdogs.machine import cores
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")

@@ -18,7 +18,7 @@ from catsdogs.ingest.examine import examine
 from catsdogs.ingest.stage import ingest
 from catsdogs.packed import open_packed
 from catsdogs.preprocess.stage import preprocess
-from catsdogs.settings import IngestSettings, PreprocessSettings
+from catsdogs.settings.data import IngestSettings, PreprocessSettings
 from tests.photos import jpeg, write, write_raw
 
 NOBODY = 65534

@@ -11,7 +11,7 @@ from catsdogs.evaluate.batch import eval_batch
 from catsdogs.evaluate.post_deploy import post_deploy_eval
 from catsdogs.files import sha256
 from catsdogs.images import encode
-from catsdogs.settings import EvalBatchSettings, PostDeployEvalSettings
+from catsdogs.settings.serving import EvalBatchSettings, PostDeployEvalSettings
 from tests.evaluate.test_smoke import answering
 from tests.models import CLASSES, colour_photo
 from tests.photos import write

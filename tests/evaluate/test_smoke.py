@@ -9,7 +9,7 @@ import pytest
 from catsdogs.cli import main
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.evaluate.smoke import smoke_test
-from catsdogs.settings import SmokeTestSettings
+from catsdogs.settings.serving import SmokeTestSettings
 from tests.models import trained, write_model
 from tests.servers import free_port, service
 

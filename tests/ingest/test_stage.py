@@ -15,7 +15,7 @@ from catsdogs.cli import main
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import sha256
 from catsdogs.ingest.stage import ingest
-from catsdogs.settings import IngestSettings
+from catsdogs.settings.data import IngestSettings
 from tests.photos import bad, encoded, jpeg, odd_but_good, picture, write, write_raw
 
 

@@ -11,7 +11,7 @@ from catsdogs.errors import BadImage
 from catsdogs.images import prepare
 from catsdogs.ingest.stage import ingest
 from catsdogs.sample.stage import sample
-from catsdogs.settings import IngestSettings, SampleSettings
+from catsdogs.settings.data import IngestSettings, SampleSettings
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from catsdogs.errors import ModelRefused
 from catsdogs.images import encode
 from catsdogs.predictor import Predictor
-from catsdogs.serve.app import create_app
-from catsdogs.settings import ServeSettings
+from catsdogs.serve.start import start
+from catsdogs.settings.serving import ServeSettings
 from tests.models import colour_photo
 from tests.photos import bad, jpeg, odd_but_good
 
@@ -19,7 +20,7 @@ CAT = encode(colour_photo(0, 1))
 
 def client_for(model_path: Path, **options: object) -> TestClient:
     settings = ServeSettings(enable_real_model=True, model_path=model_path, **options)  # type: ignore[arg-type]
-    return TestClient(create_app(settings))
+    return TestClient(start(settings))
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_health_readiness_and_the_card_tell_the_truth(client: TestClient) -> Non
 
 
 def test_without_a_model_a_stub_says_that_it_is_one(tmp_path: Path) -> None:
-    with TestClient(create_app(ServeSettings(enable_real_model=False, model_path=tmp_path / "none.pt"))) as client:
+    with TestClient(start(ServeSettings(enable_real_model=False, model_path=tmp_path / "none.pt"))) as client:
         answer = post(client, CAT)
         assert answer.status_code == 200 and answer.json()["model_loaded"] is False
         assert "X-Model-Version" not in answer.headers
@@ -127,8 +128,8 @@ def test_a_missing_or_broken_model_is_never_served(model_path: Path, tmp_path: P
 
         change_card(path, golden=[g.model_copy(update={"probabilities": g.probabilities[::-1]})
                                   for g in read_card(path).golden])
-    with pytest.raises(SystemExit, match="catsdogs serve: "):
-        create_app(ServeSettings(enable_real_model=True, model_path=path))
+    with pytest.raises(ModelRefused):
+        start(ServeSettings(enable_real_model=True, model_path=path))
 
 
 def counters(client: TestClient) -> dict[str, float]:

@@ -41,6 +41,38 @@ def test_without_a_model_the_process_refuses_to_start_in_one_sentence(tmp_path: 
         assert answer.stderr.count("does not exist") == 1 and "Traceback" not in answer.stderr
 
 
+def test_a_setting_that_does_not_fit_is_one_sentence() -> None:
+    environment = os.environ | {"CATSDOGS_SERVE_QUEUE_SIZE": "many", "PYTHONPATH": "."}
+    for command in (["-m", "uvicorn", "src.main:app", "--port", "0"], ["-m", "catsdogs", "serve", "--port", "0"]):
+        answer = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True,
+                                timeout=60)
+        assert answer.returncode != 0
+        assert answer.stderr.count("--queue-size many: ") == 1 and "Traceback" not in answer.stderr
+
+
+def test_a_port_in_use_is_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        answer = subprocess.run([sys.executable, "-m", "catsdogs", "serve", "--port", str(port)], cwd=ROOT,
+                                capture_output=True, text=True, timeout=60)
+    assert answer.returncode == 1
+    assert answer.stderr.splitlines()[-1] == (
+        f"catsdogs serve: Cannot listen on 127.0.0.1 port {port} (Address already in use): choose another --port, or "
+        "another --host.")
+
+
+def test_port_0_says_which_port_it_is() -> None:
+    command = [sys.executable, "-m", "catsdogs", "serve", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        try:
+            address = json.loads(process.stderr.readline())["address"]
+            with urllib.request.urlopen(f"{address}/livez", timeout=20) as answer:
+                assert answer.status == 200
+        finally:
+            process.terminate()
+
+
 def test_what_is_under_way_at_sigterm_is_answered(model_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "catsdogs", "serve", "--enable-real-model", "--port", str(port), "--model-path",
@@ -80,7 +112,7 @@ from pathlib import Path
 from catsdogs.images import encode
 from catsdogs.serve.state import load
 from catsdogs.serve import app, stage
-from catsdogs.settings import ServeSettings
+from catsdogs.settings.serving import ServeSettings
 import numpy as np
 loaded = load(ServeSettings(enable_real_model=True, model_path=Path({str(write_tiny_model(tmp_path))!r})))
 loaded.predictor.predict(encode(np.zeros((8, 8, 3), np.uint8)))

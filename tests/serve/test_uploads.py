@@ -9,8 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from catsdogs.images import encode
-from catsdogs.serve.app import create_app
-from catsdogs.settings import ServeSettings
+from catsdogs.serve.start import start
+from catsdogs.settings.serving import ServeSettings
 from tests.tiny_model import colour_photo, write_tiny_model
 
 CAT = encode(colour_photo(0))
@@ -22,7 +22,7 @@ KIND = "multipart/form-data; boundary=b"
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     path = write_tiny_model(tmp_path_factory.mktemp("tiny"))
-    with TestClient(create_app(ServeSettings(enable_real_model=True, model_path=path))) as client:
+    with TestClient(start(ServeSettings(enable_real_model=True, model_path=path))) as client:
         yield client
 
 
@@ -73,6 +73,6 @@ def test_an_announced_size_is_refused_and_counted_under_its_route(client: TestCl
 
 def test_a_stub_keeps_to_the_limit_of_pixels(tmp_path: Path) -> None:
     settings = ServeSettings(enable_real_model=False, model_path=tmp_path / "none.pt", max_pixels=8 * 8)
-    with TestClient(create_app(settings)) as client:
+    with TestClient(start(settings)) as client:
         assert status(client, FORM) == 200
         assert status(client, HEAD + encode(np.zeros((9, 8, 3), np.uint8)) + b"\r\n--b--\r\n") == 413

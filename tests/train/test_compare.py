@@ -1,4 +1,4 @@
-from catsdogs.settings import ModelsSettings
+from catsdogs.settings.training import ModelsSettings
 from catsdogs.train.compare import models
 
 

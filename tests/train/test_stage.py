@@ -15,7 +15,7 @@ from catsdogs.cli import main
 from catsdogs.errors import UsageError
 from catsdogs.predictor import load_predictor
 from catsdogs.preprocess.stage import preprocess
-from catsdogs.settings import PreprocessSettings
+from catsdogs.settings.data import PreprocessSettings
 from catsdogs.train.stage import train
 from tests.models import train_settings
 

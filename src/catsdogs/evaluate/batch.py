@@ -8,7 +8,7 @@ from typing import Any
 from catsdogs.artifacts import EvalRow, SplitRow, read_splits, write_eval_batch
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import claim_output, sha256, write_bytes
-from catsdogs.settings import EvalBatchSettings
+from catsdogs.settings.serving import EvalBatchSettings
 
 MARK = ".catsdogs-eval-batch"
 

@@ -11,7 +11,7 @@ from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.evaluate.client import Client, Reply, checked_url, connected, json_object
 from catsdogs.evaluate.verdict import Evaluation, Outcome, evaluate
 from catsdogs.log import Progress, progress
-from catsdogs.settings import PostDeployEvalSettings
+from catsdogs.settings.serving import PostDeployEvalSettings
 
 
 @dataclass(frozen=True)

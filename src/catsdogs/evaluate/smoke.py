@@ -13,7 +13,7 @@ from catsdogs.artifacts import ModelCard
 from catsdogs.errors import CatsdogsError
 from catsdogs.evaluate.client import Client, Reply, connected, json_object
 from catsdogs.images import encode
-from catsdogs.settings import SmokeTestSettings
+from catsdogs.settings.serving import SmokeTestSettings
 
 TOLERANCE = 0.02  # as for golden answers: room for a coarser precision, none for another preparation
 REQUEST_SECONDS = 30.0

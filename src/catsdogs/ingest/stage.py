@@ -17,7 +17,7 @@ from catsdogs.ingest.sources import Source, SourceFile, is_system_file, labelled
 from catsdogs.ingest.store import store
 from catsdogs.log import event, progress
 from catsdogs.pool import chunked, in_processes
-from catsdogs.settings import IngestSettings
+from catsdogs.settings.data import IngestSettings
 from catsdogs.tables import write_table
 
 CHUNK = 32  # files a task: the work of handing one over is then under 1 % of it

@@ -17,7 +17,7 @@ from catsdogs.files import claim_output, digest_of, remove_partials, write_bytes
 from catsdogs.images import PREPARATION, Pixels, encode
 from catsdogs.packed import pack
 from catsdogs.preprocess.splits import assign, check_ratios
-from catsdogs.settings import PreprocessSettings
+from catsdogs.settings.data import PreprocessSettings
 
 MARK = ".catsdogs-preprocess"
 

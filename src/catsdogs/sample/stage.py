@@ -13,7 +13,7 @@ from catsdogs.pool import chunked, in_processes
 from catsdogs.sample.faults import planted
 from catsdogs.sample.look import Random
 from catsdogs.sample.picture import ANIMALS, draw_jpeg, random_for
-from catsdogs.settings import SampleSettings
+from catsdogs.settings.data import SampleSettings
 
 MARK = ".catsdogs-sample"
 PLANTED = "planted.csv"

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from catsdogs import __version__
-from catsdogs.errors import BadImage, ModelRefused, TooManyPixels
+from catsdogs.errors import BadImage, TooManyPixels
 from catsdogs.predictor import Prediction
 from catsdogs.serve.access import Access
 from catsdogs.serve.errors import Refused
@@ -19,9 +19,9 @@ from catsdogs.serve.inference import Inference
 from catsdogs.serve.limits import BodyLimit
 from catsdogs.serve.metrics import Metrics
 from catsdogs.serve.schemas import ErrorAnswer, HealthAnswer, ModelAnswer, PredictAnswer, ReadyAnswer
-from catsdogs.serve.state import Loaded, load, stub_prediction
+from catsdogs.serve.state import Loaded, stub_prediction
 from catsdogs.serve.uploads import uploaded
-from catsdogs.settings import ServeSettings
+from catsdogs.settings.serving import ServeSettings
 
 UPLOAD_SCHEMA: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": {
@@ -38,16 +38,8 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(settings: ServeSettings) -> FastAPI:
-    """The app for these settings, its model loaded and checked.
-
-    A model that must be served and cannot be ends the process with one sentence: SystemExit, so that it does under
-    `uvicorn src.main:app` too.
-    """
-    try:
-        loaded = load(settings)
-    except ModelRefused as error:
-        raise SystemExit(f"catsdogs serve: {error}") from None
+def create_app(settings: ServeSettings, loaded: Loaded) -> FastAPI:
+    """The app for these settings and a model that was checked, or the stub."""
     metrics = Metrics()
     inference = Inference(loaded.predictor, settings, metrics) if loaded.predictor else None
     if (card := loaded.model_answer()) is not None:

@@ -5,10 +5,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from catsdogs.errors import BadImage, TooManyPixels
+from catsdogs.machine import cores
 from catsdogs.predictor import Prediction, Predictor
 from catsdogs.serve.errors import Refused
 from catsdogs.serve.metrics import Metrics
-from catsdogs.settings import ServeSettings, cores
+from catsdogs.settings.serving import ServeSettings
 
 
 class Inference:

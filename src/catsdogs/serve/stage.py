@@ -1,13 +1,16 @@
 """Stage 6: `catsdogs serve`."""
 
+import os
+import socket
 from dataclasses import dataclass
 from typing import Any
 
-import uvicorn
-
+from catsdogs.errors import CatsdogsError
 from catsdogs.log import event
-from catsdogs.serve.app import create_app
-from catsdogs.settings import ServeSettings
+from catsdogs.serve.start import start
+from catsdogs.settings.serving import ServeSettings
+
+BACKLOG = 2048
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,26 @@ class Served:
 
 def serve(settings: ServeSettings) -> Served:
     """Serve until SIGTERM or Ctrl-C; answers what is under way before it stops."""
-    app = create_app(settings)
-    address = f"http://{settings.host}:{settings.port}"
-    event("serving", address=address, model=settings.model_path if settings.enable_real_model else "stub")
-    uvicorn.run(
-        app, host=settings.host, port=settings.port, loop="uvloop", http="httptools", ws="none", access_log=False,
-        server_header=False, log_level="warning", timeout_graceful_shutdown=20,
-    )
+    app = start(settings)
+    import uvicorn
+
+    with _listening(settings.host, settings.port) as listener:
+        address = f"http://{settings.host}:{listener.getsockname()[1]}"
+        event("serving", address=address, model=settings.model_path if settings.enable_real_model else "stub")
+        config = uvicorn.Config(
+            app, loop="uvloop", http="httptools", ws="none", access_log=False, server_header=False,
+            log_level="warning", timeout_graceful_shutdown=20,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
     return Served(address)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise CatsdogsError(
+            f"Cannot listen on {host} port {port} ({os.strerror(error.errno or 0)}): choose another --port, or "
+            "another --host."
+        ) from None

@@ -7,7 +7,7 @@ from catsdogs.errors import ModelRefused
 from catsdogs.images import PREPARATION, prepare
 from catsdogs.predictor import Prediction, Predictor, load_predictor
 from catsdogs.serve.schemas import ModelAnswer
-from catsdogs.settings import ServeSettings
+from catsdogs.settings.serving import ServeSettings
 
 STUB_CLASSES = ("cat", "dog")
 

@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from catsdogs.nets import CHANNELS, build, smallest_side
-from catsdogs.settings import ModelsSettings
+from catsdogs.settings.training import ModelsSettings
 
 CLASSES = 2
 RUNS = 7

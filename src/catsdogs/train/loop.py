@@ -130,7 +130,8 @@ def step_on(training: Training, pixels: torch.Tensor, labels: torch.Tensor, devi
     for start in range(0, len(labels), piece):
         truth = labels[start:start + piece].to(device.device)
         with device.autocast():
-            logits = training.network(pixels[start:start + piece].to(device.device, non_blocking=True))
+            photos = pixels[start:start + piece].to(device.device, non_blocking=True)
+            logits = training.network(photos, blocked=device.blocked)
         loss = functional.cross_entropy(logits.float(), truth, reduction="sum") / len(labels)
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())

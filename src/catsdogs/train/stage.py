@@ -12,10 +12,10 @@ from catsdogs.artifacts import Epoch, Lineage, TrainingMetrics
 from catsdogs.errors import UsageError
 from catsdogs.export import export
 from catsdogs.files import digest_of, sha256_file
-from catsdogs.lineage import commit, versions
+from catsdogs.provenance import commit, versions
 from catsdogs.nets import build, smallest_side, variant_name
 from catsdogs.packed import PackedPhotos, open_packed
-from catsdogs.settings import TrainSettings
+from catsdogs.settings.training import TrainSettings
 from catsdogs.train.batches import training_batches
 from catsdogs.train.calibration import fit_temperature
 from catsdogs.train.checkpoint import Checkpoint

@@ -1,0 +1,14 @@
+"""What of this machine the process may use."""
+
+import os
+from pathlib import Path
+
+
+def cores() -> int:
+    """Processor cores that this process may use: its affinity, lowered to its cgroup's quota (container limits)."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return allowed
+    return allowed if quota == "max" else max(1, min(allowed, int(quota) // int(period)))

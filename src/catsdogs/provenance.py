@@ -1,0 +1,35 @@
+"""Where a file came from: the commit of the code and the packages that decide its content."""
+
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+DECISIVE = ("catsdogs", "torch", "numpy", "pillow", "openvino")
+
+
+def commit() -> str | None:
+    """The commit of the code that is running, `-dirty` where the tree has changes, None outside a checkout."""
+    here = Path(__file__).parent
+    head = _git(here, "rev-parse", "HEAD")
+    if not head:
+        return None
+    return head + ("-dirty" if _git(here, "status", "--porcelain", "--", str(here)) else "")
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of the packages that decide the result."""
+    found = {}
+    for name in DECISIVE:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        answer = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""

@@ -1,0 +1,33 @@
+"""From settings to an app whose model is loaded and checked."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from catsdogs.errors import CatsdogsError
+from catsdogs.serve.state import load
+from catsdogs.settings.base import explain_invalid
+from catsdogs.settings.serving import ServeSettings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+
+def start(settings: ServeSettings) -> "FastAPI":
+    """Load the model while FastAPI is imported: each takes a quarter of a second. Raises ModelRefused."""
+    with ThreadPoolExecutor(1) as beside:
+        loading = beside.submit(load, settings)
+        from catsdogs.serve.app import create_app
+
+        return create_app(settings, loading.result())
+
+
+def start_from_environment() -> "FastAPI":
+    """For uvicorn's command line: what cannot be served ends the process with one sentence. Raises SystemExit."""
+    try:
+        return start(ServeSettings())
+    except ValidationError as error:
+        raise SystemExit(f"catsdogs serve: {explain_invalid(error)}") from None
+    except CatsdogsError as error:
+        raise SystemExit(f"catsdogs serve: {error}") from None

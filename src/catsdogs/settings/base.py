@@ -1,0 +1,39 @@
+"""Every knob is declared once, in this package: a field is a flag, an environment variable, a default and its help.
+
+The only part that reads the environment.
+"""
+
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def config(prefix: str) -> SettingsConfigDict:
+    return SettingsConfigDict(
+        env_prefix=f"CATSDOGS_{prefix}_" if prefix else "CATSDOGS_",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_avoid_json=True,
+        cli_hide_none_type=True,
+        use_attribute_docstrings=True,
+        frozen=True,
+        extra="ignore",
+        protected_namespaces=(),
+    )
+
+
+class Settings(BaseSettings):
+    """What every command's settings have in common."""
+
+    model_config = config("")
+
+
+def explain_invalid(error: ValidationError) -> str:
+    """One sentence about the first flag or variable that does not fit."""
+    first = error.errors()[0]
+    flag = "--" + str(first["loc"][0]).replace("_", "-").lower()
+    return f"{flag} {first['input']}: {first['msg'][:1].lower()}{first['msg'][1:]}."

@@ -1,0 +1,63 @@
+"""Settings of the stages that handle photos."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from catsdogs.settings.base import Count, Settings, Share, config
+
+
+class SampleSettings(Settings):
+    """Draw labelled pictures of cats and dogs, some broken, duplicated or mislabelled on purpose."""
+
+    model_config = config("SAMPLE")
+
+    output_dir: Path = Path("data/raw")
+    """Folder to write; must be new, empty, or an earlier sample."""
+    per_class: Count = 800
+    """Pictures a class."""
+    seed: int = 7
+    """The same seed draws the same pictures."""
+
+
+class IngestSettings(Settings):
+    """Check raw photos, drop duplicates, sort them into one folder per class, and write a manifest."""
+
+    model_config = config("INGEST")
+
+    source_dir: Path | None = None
+    """Folder with one folder per class (default: data/raw, unless --zip-path is given)."""
+    zip_path: Path | None = None
+    """Zip archive with one folder per class, read in place."""
+    output_dir: Path = Path("data/ingested")
+    """Folder to write or to add to."""
+    max_per_class: Count | None = None
+    """Keep at most so many photos a class: a stable subset, chosen by content."""
+    max_bad_share: Share = 0.05
+    """Stop when more than this share of the photos is unusable."""
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=8)] = 4
+    """Photos whose 64-bit perceptual hashes differ in at most so many bits count as the same scene."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes (0: one per core this process may use)."""
+
+
+class PreprocessSettings(Settings):
+    """Resize the photos and split them into train, val and test by content."""
+
+    model_config = config("PREPROCESS")
+
+    input_dir: Path = Path("data/ingested")
+    """Folder written by ingest."""
+    output_dir: Path = Path("data/processed")
+    """Folder to write."""
+    image_size: Annotated[int, Field(ge=8, le=2048)] = 224
+    """Side of the square photos, in pixels."""
+    train_ratio: Share = 0.8
+    """Share of the photos to train on."""
+    val_ratio: Share = 0.1
+    """Share to choose the best epoch with; what remains is the test split."""
+    seed: int = 42
+    """Another seed gives another split."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes (0: one per core this process may use)."""

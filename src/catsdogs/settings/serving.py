@@ -1,0 +1,86 @@
+"""Settings of the service, and of what asks it."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field
+
+from catsdogs.settings.base import Count, Settings, Share, config
+
+
+class ServeSettings(Settings):
+    """Answer predictions over HTTP."""
+
+    model_config = config("SERVE")
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Port to listen on."""
+    enable_real_model: bool = Field(False, validation_alias=AliasChoices("enable_real_model", "ENABLE_REAL_MODEL"))
+    """Refuse to start without a sound model; without this a stub answers, for development only."""
+    model_path: Path = Field(Path("models/model.pt"), validation_alias=AliasChoices("model_path", "MODEL_PATH"))
+    """model.pt (its model.onnx lies beside it) or a model.onnx."""
+    max_upload_bytes: Count = 20 * 1024 * 1024
+    """Larger requests are refused with 413."""
+    max_pixels: Count = 64_000_000
+    """Photos with more pixels are refused with 413, before decoding."""
+    queue_size: Count = 64
+    """Photos that may wait; one more is refused with 503."""
+    deadline_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """A request that takes longer is answered with 504."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Photos worked on at a time (0: one per core this process may use)."""
+
+
+class SmokeTestSettings(Settings):
+    """Check a running service: health, readiness, photos whose answer is known, refusals, metrics."""
+
+    model_config = config("SMOKE_TEST")
+
+    base_url: str = "http://127.0.0.1:8080"
+    """Address of the service."""
+    model_path: Path = Path("models/model.pt")
+    """Where this exists, its golden photos are sent and its version is expected."""
+    wait_seconds: Annotated[float, Field(ge=0)] = 60.0
+    """How long the service may take to come up."""
+    max_latency_ms: Annotated[float, Field(gt=0)] = 2000.0
+    """Slowest answer allowed."""
+
+
+class EvalBatchSettings(Settings):
+    """Choose labelled original photos of the test split, and copy them beside a CSV that names them."""
+
+    model_config = config("EVAL_BATCH")
+
+    processed_dir: Path = Path("data/processed")
+    """Folder written by preprocess."""
+    output_csv: Path = Path("artifacts/eval_batch.csv")
+    """CSV to write; the photos go into the folder of the same name beside it."""
+    per_class: Count = 100
+    """Photos a class; fewer where the test split holds fewer."""
+    seed: int = 42
+    """Another seed chooses other photos."""
+
+
+class PostDeployEvalSettings(Settings):
+    """Send labelled photos to a running service and judge its answers."""
+
+    model_config = config("POST_DEPLOY_EVAL")
+
+    base_url: str = "http://127.0.0.1:8080"
+    """Address of the service."""
+    input_csv: Path = Path("artifacts/eval_batch.csv")
+    """CSV written by eval-batch."""
+    output_json: Path = Path("artifacts/post_deploy_eval.json")
+    """Report to write, also when the evaluation fails."""
+    concurrency: Count = 8
+    """Requests in flight."""
+    timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """Longest wait for one answer."""
+    wait_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """How long the service may take to come up."""
+    min_accuracy: Share | None = None
+    """Fail when the accuracy is lower."""
+    max_p99_ms: Annotated[float, Field(gt=0)] | None = None
+    """Fail when the slowest hundredth of the answers takes longer."""

@@ -1,0 +1,72 @@
+"""Settings of the stages that make a model."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field
+
+from catsdogs.settings.base import Count, Settings, config
+
+Variant = Literal["baseline", "wider", "wide"]
+
+
+class TrainSettings(Settings):
+    """Train a network, keep its best epoch, report on the test split, and export it for serving."""
+
+    model_config = config("TRAIN")
+
+    data_dir: Path = Path("data/processed")
+    """Folder written by preprocess."""
+    output_model: Path = Path("models/model.pt")
+    """Weights to write; model.onnx is written beside it."""
+    artifact_dir: Path = Path("artifacts/training")
+    """Folder for metrics.json, the confusion matrix and the loss curve."""
+    epochs: Count = 3
+    """Passes over the training photos."""
+    batch_size: Count = 64
+    """Photos a step."""
+    learning_rate: Annotated[float, Field(gt=0)] = 0.001
+    """Step size of Adam."""
+    model_variant: Variant = "baseline"
+    """Network to train; `catsdogs models` compares them."""
+    seed: int = 42
+    """Seeds weights, order and augmentation: the same seed gives the same weights on the same machine."""
+    force_cpu: bool = False
+    """Train on the processor even where there is a GPU."""
+    mlflow_tracking_uri: str = Field("sqlite:///mlflow.db", validation_alias=AliasChoices(
+        "mlflow_tracking_uri", "MLFLOW_TRACKING_URI"))
+    """Where runs are recorded: a server's address or a database; `none` records nothing."""
+    mlflow_experiment: str = Field("catsdogs", validation_alias=AliasChoices(
+        "mlflow_experiment", "MLFLOW_EXPERIMENT_NAME"))
+    """Experiment that the run belongs to."""
+
+
+class PackageSettings(Settings):
+    """Export model.pt as model.onnx, and check that both answer alike on photos of the validation split."""
+
+    model_config = config("PACKAGE")
+
+    model_path: Path = Path("models/model.pt")
+    """Weights written by train; model.onnx is written beside them."""
+    data_dir: Path = Path("data/processed")
+    """Folder written by preprocess."""
+    photos: Count = 200
+    """Photos on which both must agree within 0.001."""
+
+
+class ModelsSettings(Settings):
+    """List the network variants with their parameters, arithmetic and latency."""
+
+    model_config = config("MODELS")
+
+    image_size: Annotated[int, Field(ge=8, le=2048)] = 224
+    """Side of the square photos, in pixels."""
+
+
+class LineageSettings(Settings):
+    """Print what a model was made from: photos, splits, parameters, code and package versions."""
+
+    model_config = config("LINEAGE")
+
+    model_path: Path = Path("models/model.onnx")
+    """Model to trace: a model.onnx, or a model.pt with its model.onnx beside it."""
