@@ -10,7 +10,7 @@ from catsdogs.artifacts import SPLIT_NAMES, Lineage, Preprocessed, SplitRow
 from catsdogs.export import export
 from catsdogs.images import PREPARATION
 from catsdogs.nets.plain import Plain
-from catsdogs.nets.registry import build, smallest_side
+from catsdogs.nets.registry import build
 from catsdogs.packed import Packed, PackedPhotos
 from catsdogs.settings.training import TrainSettings
 from catsdogs.train.device import Device
@@ -80,8 +80,7 @@ def trained(
     plan = Plan(recipe=RECIPES[variant], epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
                 seconds=seconds)
     named = {"device": CPU, "checkpoint": NoCheckpoint(), "after_epoch": lambda row: None} | options
-    return fit(network, photos.train, photos.val, plan, smallest_side=smallest_side(variant),
-               **named)  # type: ignore[arg-type]
+    return fit(network, photos.train, photos.val, plan, variant=variant, **named)  # type: ignore[arg-type]
 
 
 def write_model(folder: Path, photos: PackedPhotos) -> Path:

@@ -134,21 +134,6 @@ class Lineage(Document):
     versions: dict[str, str]  # of the packages that decide the result
 
 
-class Interval(Document):
-    """A share with its 95 % Wilson score interval (Wilson 1927)."""
-
-    value: float
-    low: float
-    high: float
-    count: int
-
-
-class ClassReport(Document):
-    precision: float
-    recall: float
-    count: int
-
-
 class Preprocessed(Document):
     """What one run of preprocess made."""
 
@@ -184,6 +169,7 @@ class ModelCard(Document):
     preparation: str
     temperature: float
     model_digest: str  # sha256 of the model.pt that this was exported from
+    unsure_below: float = 0.0  # confidence from which on the target error is met
     metrics: dict[str, float]
     golden: list[Golden]
     lineage: Lineage
@@ -192,46 +178,6 @@ class ModelCard(Document):
     def version(self) -> str:
         """Short name of the model: the first 12 digits of its digest."""
         return self.model_digest[:12]
-
-
-class Epoch(Document):
-    """One pass over the training photos, and what it led to on the validation split."""
-
-    epoch: int  # from 1
-    train_loss: float
-    val_loss: float
-    val_accuracy: float
-    images_per_second: float
-
-
-class TrainingMetrics(Document):
-    """`metrics.json`: what one training reached. Figures are of the test split unless they say otherwise."""
-
-    FILE_NAME: ClassVar[str] = "metrics.json"
-
-    model_variant: str
-    parameters: int
-    classes: list[str]
-    test_accuracy: float
-    accuracy: Interval
-    test_loss: float  # cross-entropy of the network's own probabilities
-    log_loss: float  # the same after the temperature
-    auc: float  # binary; the mean of one against the rest for more classes
-    expected_calibration_error: float  # 15 bins, after the temperature
-    temperature: float
-    per_class: dict[str, ClassReport]
-    confusion: list[list[int]]  # row: what the photo is, column: what was answered
-    best_epoch: int
-    best_val_accuracy: float
-    history: list[Epoch]
-    images_per_second: float  # median of the epochs
-    input_share: float  # of the time of a step, spent on reading and augmenting photos
-    seconds: dict[str, float]  # phase -> duration
-    device: str
-    precision: str
-    model_digest: str
-    export_difference: float
-    lineage: Lineage
 
 
 CARD_KEY = "catsdogs"

@@ -49,7 +49,8 @@ class DemoResult:
         model = self.folder / "models/model.pt"
         following = [
             f"ENABLE_REAL_MODEL=1 catsdogs serve --model-path {shlex.quote(str(model))}",
-            f"catsdogs train --data-dir {shlex.quote(str(self.folder / 'data/processed'))} --model-variant wider",
+            f"catsdogs train --data-dir {shlex.quote(str(self.folder / 'data/processed'))} --model-variant fast "
+            "--time-budget 5m",
             f"mlflow ui --backend-store-uri sqlite:///{self.folder / 'mlflow.db'}",
         ]
         return "\n".join([
@@ -83,7 +84,7 @@ def demo(settings: DemoSettings) -> DemoResult:
          image_size=settings.image_size)
     step("train", data_dir=folder / "data/processed", output_model=folder / "models/model.pt",
          artifact_dir=folder / "artifacts/training", epochs=settings.epochs or _epochs(steps["preprocess"]["counts"]),
-         batch_size=16, learning_rate=0.002, model_variant=settings.model_variant,
+         batch_size=64, learning_rate=0.0015, model_variant=settings.model_variant,
          mlflow_tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
     step("package", model_path=folder / "models/model.pt", data_dir=folder / "data/processed")
     step("eval-batch", processed_dir=folder / "data/processed", output_csv=folder / "artifacts/eval_batch.csv",
@@ -101,8 +102,8 @@ def demo(settings: DemoSettings) -> DemoResult:
 
 
 def _epochs(counts: dict[str, dict[str, int]]) -> int:
-    """So many that training takes about half a minute, or with many photos two."""
-    return max(3, min(10, 40_000 // sum(counts["train"].values())))
+    """So many that training takes less than a minute, or with many photos three."""
+    return max(3, min(12, 40_000 // sum(counts["train"].values())))
 
 
 def _name(photos: Path | None) -> str:

@@ -90,6 +90,7 @@ def _model_card(model_path: Path, card: WeightsCard, served: Served, photos: Pac
         image_size=card.image_size,
         preparation=PREPARATION,
         temperature=card.temperature,
+        unsure_below=card.unsure_below,
         model_digest=sha256_file(model_path),
         metrics=card.metrics,
         golden=_golden(card.classes, served, photos),

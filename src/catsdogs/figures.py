@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from catsdogs.artifacts import ClassReport, Interval
+from catsdogs.reports import ClassReport, Interval
 
 
 def share(successes: int, count: int) -> Interval:

@@ -26,6 +26,7 @@ class WeightsCard(Document):
     classes: list[str]
     image_size: int
     temperature: float
+    unsure_below: float = 0.0
     metrics: dict[str, float]
     lineage: Lineage
 

@@ -1,5 +1,3 @@
-import os
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +10,10 @@ from catsdogs.train.augment import Augmentation
 from catsdogs.train.batches import Batch, TrainingBatches, evaluation_batches
 from catsdogs.train.calibration import expected_calibration_error, fit_temperature
 from catsdogs.train.checkpoint import Checkpoint
-from catsdogs.train.device import Device
-from catsdogs.train.interruption import Stopped
 from catsdogs.train.loop import answers, cross_entropy
 from catsdogs.train.plan import Plan
 from catsdogs.train.recipe import RECIPES
-from catsdogs.train.report import judge
+from catsdogs.train.report import Calibration, judge
 from catsdogs.weights import load_plain, save_plain
 from tests.models import CLASSES, CPU, NoCheckpoint, colour_photos, trained
 
@@ -156,28 +152,6 @@ def test_a_damaged_newest_state_falls_back_to_the_one_before(
     assert all(torch.equal(a, b) for a, b in zip(weights(undisturbed), weights(resumed), strict=True))
 
 
-def test_sigterm_ends_a_step_between_its_pieces_with_a_checkpoint(photos: PackedPhotos, tmp_path: Path) -> None:
-    undisturbed = trained(photos, epochs=2)
-
-    class Signalled(Device):
-        pieces = 0
-
-        def piece(self, batch_size: int, image_size: int) -> int:
-            Signalled.pieces += 1
-            if Signalled.pieces == 4:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return 4
-
-    checkpoint = Checkpoint(tmp_path, "key")
-    with pytest.raises(Stopped, match="run the same command again") as stopped:
-        trained(photos, epochs=2, device=Signalled(torch.device("cpu"), torch.float32), checkpoint=checkpoint)
-    assert stopped.value.exit_status == 143
-    assert checkpoint.load()["numbers"]["steps"] == 3  # type: ignore[index]
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    resumed = trained(photos, epochs=2, checkpoint=checkpoint)
-    assert resumed.steps == undisturbed.steps
-
-
 def test_a_time_budget_ends_with_the_step_that_reaches_it_wherever_in_an_epoch(photos: PackedPhotos) -> None:
     for seconds in (0.01, 0.5):
         training = trained(photos, variant="fast", seconds=seconds)
@@ -268,7 +242,7 @@ def test_calibration_error_of_the_certain() -> None:
 
 def test_the_figures_of_a_known_confusion() -> None:
     logits = np.array([[2, 0], [2, 0], [0, 2], [0, 3]], dtype=np.float32)
-    figures = judge(logits, np.array([0, 0, 0, 1]), CLASSES, 1.0)
+    figures = judge(logits, np.array([0, 0, 0, 1]), CLASSES, Calibration(1.0, 0.9, 0.02))
     assert figures.confusion == [[2, 1], [0, 1]]
     assert figures.accuracy.value == 0.75 and 0.3 < figures.accuracy.low < 0.75 < figures.accuracy.high < 0.96
     assert figures.per_class["dog"].precision == 0.5 and figures.per_class["cat"].recall == pytest.approx(2 / 3)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from catsdogs.artifacts import TrainingMetrics
+from catsdogs.reports import TrainingMetrics
 from catsdogs.cli import main
 from catsdogs.errors import UsageError
 from catsdogs.predictor import load_predictor
@@ -46,7 +46,8 @@ def test_training_leaves_everything_the_specification_names(data_dir: Path, tmp_
     assert run.data.metrics["test_accuracy"] == metrics.test_accuracy
     assert {"best_val_accuracy", "test_loss", "val_loss"} <= run.data.metrics.keys()
     logged = {Path(file.path).name for file in client.list_artifacts(run.info.run_id)}
-    assert {"model.pt", "model.onnx", "metrics.json", "confusion_matrix.png", "loss_curve.png"} <= logged
+    assert {"model.pt", "model.onnx", "metrics.json", "confusion_matrix.png", "loss_curve.png",
+            "curves.png"} <= logged
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////proc/nowhere/mlflow.db", "gibberish://x"])
@@ -83,11 +84,12 @@ def test_exit_statuses(
     assert words in error and "Traceback" not in error
 
 
-def test_killed_between_epochs_it_goes_on_and_ends_the_same(data_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_or_stopped_it_goes_on_and_ends_the_same(data_dir: Path, tmp_path: Path, number: signal.Signals) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
 
     def start() -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "catsdogs", "train", "--data-dir", str(data_dir), "--epochs", "12",
+        command = [sys.executable, "-m", "catsdogs", "train", "--data-dir", str(data_dir), "--epochs", "40",
                    "--batch-size", "8", "--mlflow-tracking-uri", "none", "--force-cpu",
                    "--output-model", str(killed / "models" / "model.pt"), "--artifact-dir", str(killed)]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
@@ -96,11 +98,16 @@ def test_killed_between_epochs_it_goes_on_and_ends_the_same(data_dir: Path, tmp_
     process = start()
     while process.poll() is None and not checkpoint.exists():
         time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL and checkpoint.exists()
+    os.killpg(process.pid, number)
+    _, said = process.communicate()
+    assert checkpoint.exists()
+    if number == signal.SIGTERM:  # 128 + 15, as shells say it, after a checkpoint of the last whole step
+        assert process.returncode == 143, said
+        assert said.rstrip().endswith(b"catsdogs train: Stopped; run the same command again to go on.")
+    else:
+        assert process.returncode == -signal.SIGKILL
     _, resumed = start().communicate()
     assert b'"resumed"' in resumed
-    train(train_settings(data_dir, whole, epochs=12, batch_size=8))
+    train(train_settings(data_dir, whole, epochs=40, batch_size=8))
     states = [torch.load(folder / "models" / "model.pt", weights_only=True)["weights"] for folder in (killed, whole)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])

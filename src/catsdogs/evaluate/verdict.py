@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from catsdogs.artifacts import ClassReport, Document, Interval
+from catsdogs.artifacts import Document
+from catsdogs.reports import ClassReport, Interval
 from catsdogs.figures import confusion_matrix, per_class, percentiles, share
 
 WRONG_LISTED = 200

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field
 
-from catsdogs.settings.base import Count, Duration, Settings, config
+from catsdogs.settings.base import Count, Duration, Settings, Share, config
 
 Variant = Literal["baseline", "wider", "wide", "fast"]
 
@@ -31,6 +31,8 @@ class TrainSettings(Settings):
     """Step size of Adam; `fast` trains its convolutions with Muon at 60 times as much."""
     model_variant: Variant = "baseline"
     """Network to train; `catsdogs models` compares them."""
+    target_error: Share = 0.02
+    """Share of wrong answers to allow above the confidence that `unsure` answers lie below."""
     seed: int = 42
     """Seeds weights, order and augmentation: with --epochs, the same seed gives the same weights on one machine."""
     resume: bool = True

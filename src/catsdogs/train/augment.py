@@ -7,6 +7,10 @@ import torch
 from torch.nn import functional
 
 
+EVERYTHING = slice(None)
+DEVIATION = 64  # of natural photos' pixels of 0 to 255, about
+
+
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """Ranges to draw from, for each photo anew."""
@@ -19,21 +23,32 @@ class Augmentation:
     tint: float = 0.1  # the same, for each colour
 
 
-def augmented(photos: torch.Tensor, size: int, ranges: Augmentation, random: torch.Generator) -> torch.Tensor:
-    """uint8 [n, side, side, 3] -> float32 [n, size, size, 3] of about 0 to 255, in channels-last memory."""
+def augmented(
+    photos: torch.Tensor, size: int, ranges: Augmentation, random: torch.Generator, part: slice = EVERYTHING,
+    total: int | None = None,
+) -> torch.Tensor:
+    """uint8 [n, side, side, 3] -> float32 [n, size, size, 3] of about 0 to 255, in channels-last memory.
+
+    Where the photos are a `part` of a batch of `total`, they are changed as they would be in the whole batch.
+    """
+    count = len(photos) if total is None else total
     values = photos.permute(0, 3, 1, 2).to(torch.float32)
     while values.shape[-1] >= 2 * size:  # or resampling would skip pixels
         values = functional.avg_pool2d(values, 2)
-    grid = functional.affine_grid(_placements(len(photos), ranges, random), [len(photos), 3, size, size],
-                                  align_corners=False)
+    placements = _placements(count, ranges, random)[part]
+    grid = functional.affine_grid(placements, [len(photos), 3, size, size], align_corners=False)
     values = functional.grid_sample(values, grid.to(values.device), mode="bilinear", padding_mode="reflection",
                                     align_corners=False)
-    return _recoloured(values, ranges, random).permute(0, 2, 3, 1)
+    contrast, shift = (drawn[part].to(values.device) for drawn in _colours(count, ranges, random))
+    mean = values.mean(dim=(1, 2, 3), keepdim=True)
+    return (values * contrast + (mean * (1 - contrast) + shift)).permute(0, 2, 3, 1)
 
 
-def mirrored(photos: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    """Half of the photos, uint8 [n, side, side, 3], mirrored left to right."""
-    flips = torch.rand(len(photos), generator=random) < 0.5
+def mirrored(
+    photos: torch.Tensor, random: torch.Generator, part: slice = EVERYTHING, total: int | None = None
+) -> torch.Tensor:
+    """Half of the photos, uint8 [n, side, side, 3], mirrored left to right; `part` and `total` as above."""
+    flips = (torch.rand(len(photos) if total is None else total, generator=random) < 0.5)[part]
     return torch.where(flips.to(photos.device)[:, None, None, None], photos.flip(2), photos)
 
 
@@ -50,14 +65,12 @@ def _placements(count: int, ranges: Augmentation, random: torch.Generator) -> to
     return torch.stack(rows, dim=1).view(count, 2, 3)
 
 
-def _recoloured(values: torch.Tensor, ranges: Augmentation, random: torch.Generator) -> torch.Tensor:
-    count, device = len(values), values.device
+def _colours(count: int, ranges: Augmentation, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Contrast [count, 1, 1, 1] and shift [count, 3, 1, 1] in pixel values."""
     contrast = 1 + _uniform(count, -ranges.contrast, ranges.contrast, random)
     shift = _uniform(count, -ranges.brightness, ranges.brightness, random)[:, None]
     shift = shift + _uniform(3 * count, -ranges.tint, ranges.tint, random).view(count, 3)
-    contrast, shift = contrast.to(device)[:, None, None, None], shift.to(device)[:, :, None, None]
-    mean = values.mean(dim=(1, 2, 3), keepdim=True)
-    return values * contrast + (mean * (1 - contrast) + shift * 64)  # 64: about a standard deviation of pixels
+    return contrast[:, None, None, None], shift[:, :, None, None] * DEVIATION
 
 
 def _uniform(count: int, low: float, high: float, random: torch.Generator) -> torch.Tensor:

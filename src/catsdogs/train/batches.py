@@ -13,6 +13,7 @@ import torch
 
 from catsdogs.packed import Packed
 from catsdogs.train.augment import Augmentation, augmented, mirrored
+from catsdogs.train.processes import ALONE, Processes
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # pixels [n, size, size, 3] of 0 to 255, int64 [n]
 
@@ -20,23 +21,35 @@ Batch = tuple[torch.Tensor, torch.Tensor]  # pixels [n, size, size, 3] of 0 to 2
 class TrainingBatches:
     """Every photo once an epoch, in an order and with changes of that epoch's own."""
 
-    def __init__(self, photos: Packed, batch_size: int, seed: int, augmentation: Augmentation | None = None) -> None:
+    def __init__(
+        self, photos: Packed, batch_size: int, seed: int, augmentation: Augmentation | None = None,
+        processes: Processes = ALONE,
+    ) -> None:
         self.photos, self.batch_size, self.seed, self.augmentation = photos, batch_size, seed, augmentation
+        self.processes = processes
         self._order: tuple[int, npt.NDArray[np.int64]] = (-1, np.zeros(0, dtype=np.int64))
 
     def __len__(self) -> int:
         return math.ceil(len(self.photos.labels) / self.batch_size)
 
+    def count(self, number: int) -> int:
+        """Photos in batch `number` (from 0) of an epoch, over all processes."""
+        return min(self.batch_size, len(self.photos.labels) - number * self.batch_size)
+
     def get(self, epoch: int, number: int, side: int) -> Batch:
-        """Batch `number` (from 0) of an epoch (from 1), with photos of `side` pixels where they are augmented."""
+        """This process's part of batch `number` (from 0) of an epoch (from 1).
+
+        The photos are of `side` pixels where they are augmented, and of the packed side otherwise.
+        """
         places = self._places(epoch)[number * self.batch_size:(number + 1) * self.batch_size]
-        places = np.sort(places)  # in the order of the file: neighbours share pages
+        total, part = len(places), self.processes.part(len(places))
+        places = np.sort(places)[part]  # in the order of the file: neighbours share pages
         pixels, labels = torch.from_numpy(self.photos.pixels[places]), torch.from_numpy(self.photos.labels[places])
         seed = int(np.random.SeedSequence((self.seed, epoch, number)).generate_state(1, np.uint64)[0] >> 1)
         random = torch.Generator().manual_seed(seed)
         if self.augmentation is None:
-            return mirrored(pixels, random), labels
-        return augmented(pixels, side, self.augmentation, random), labels
+            return mirrored(pixels, random, part, total), labels
+        return augmented(pixels, side, self.augmentation, random, part, total), labels
 
     def _places(self, epoch: int) -> npt.NDArray[np.int64]:
         if self._order[0] != epoch:

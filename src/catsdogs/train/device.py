@@ -38,12 +38,16 @@ class Device:
         return torch.autocast(self.device.type, dtype=self.precision)
 
 
-def choose(force_cpu: bool) -> Device:
-    """A GPU where there is one and it is allowed; bfloat16 where it is faster here."""
+def choose(force_cpu: bool, processes: int = 1) -> Device:
+    """A GPU where there is one and it is allowed; bfloat16 where it is faster here.
+
+    Processes that share a machine share its cores: torchrun says how many each may use by OMP_NUM_THREADS.
+    """
     if torch.cuda.is_available() and not force_cpu:
         torch.backends.cudnn.deterministic = True  # the same seed is to give the same weights
         return Device(torch.device("cuda"), torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32)
-    torch.set_num_threads(cores())
+    if processes == 1:
+        torch.set_num_threads(cores())
     keep_memory()
     if bfloat16_is_faster():
         return Device(torch.device("cpu"), torch.bfloat16)

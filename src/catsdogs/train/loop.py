@@ -4,22 +4,25 @@ import copy
 import math
 import time
 from collections.abc import Callable
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from catsdogs.artifacts import Epoch
+from catsdogs.reports import Epoch
 from catsdogs.errors import CatsdogsError
 from catsdogs.log import event, progress
 from catsdogs.nets.network import Network
+from catsdogs.nets.registry import smallest_side
 from catsdogs.packed import Packed
 from catsdogs.train.batches import TrainingBatches, evaluation_batches
 from catsdogs.train.checkpoint import Checkpoint
 from catsdogs.train.device import Device
 from catsdogs.train.interruption import Interruption, Stopped, watched
 from catsdogs.train.plan import Plan
+from catsdogs.train.processes import ALONE, Processes
 from catsdogs.train.training import Training
 
 EVALUATION_BATCH = 32
@@ -33,63 +36,99 @@ class _Abandoned(Exception):
 
 
 def fit(
-    network: Network, train: Packed, val: Packed, plan: Plan, *, smallest_side: int, device: Device,
-    checkpoint: Checkpoint, after_epoch: Callable[[Epoch], None],
+    network: Network, train: Packed, val: Packed, plan: Plan, *, variant: str, device: Device,
+    checkpoint: Checkpoint, after_epoch: Callable[[Epoch], None], processes: Processes = ALONE,
 ) -> Training:
-    """Train `network` in place; afterwards it holds the best epoch's weights.
+    """Train `network` in place; afterwards it holds the best epoch's weights, in the first process.
 
     `after_epoch` is called with every validated epoch, those of a run that is gone on from included. Raises
     CatsdogsError where the loss stops being a number (the last checkpoint stays), Stopped after SIGTERM.
     """
     network.to(device.device)
     training = Training.begin(network, plan)
-    resume(training, checkpoint)
+    resume(training, processes.from_first(checkpoint.load() if processes.first else None))
     for row in training.history:
         after_epoch(row)
-    batches = TrainingBatches(train, plan.batch_size, plan.seed, plan.recipe.augmentation)
-    packed_side = train.pixels.shape[1]
-    saved, validation_seconds = time.monotonic(), 0.0
-    left = max(0, plan.epochs * len(batches) - training.steps) * plan.batch_size if plan.seconds is None else 0
+    batches = TrainingBatches(train, plan.batch_size, plan.seed, plan.recipe.augmentation, processes)
+    keeper = _Keeper(training, checkpoint, processes)
+    whole, rest = divmod(training.steps, len(batches))
+    seen = whole * len(train.labels) + sum(map(batches.count, range(rest)))
+    left = plan.epochs * len(train.labels) - seen if plan.seconds is None else 0
     with watched() as interruption, progress("train", left, unit="images") as bar:
         while (done := plan.done(training.steps, len(batches), training.seconds)) < 1:
             number, step = divmod(training.steps, len(batches))
             training.scale_rates(plan.recipe.rate(done))
-            side = plan.recipe.side(done, packed_side, smallest_side)
+            side = plan.recipe.side(done, train.pixels.shape[1], smallest_side(variant))
             started = time.perf_counter()
             pixels, labels = batches.get(number + 1, step, side)
             training.input_seconds += time.perf_counter() - started
+            count = batches.count(step)
             try:
-                loss = step_on(training, pixels, labels, device, plan.recipe.label_smoothing, interruption)
+                part = step_on(training, pixels, labels, device, total=count, smoothing=plan.recipe.label_smoothing,
+                               processes=processes, interruption=interruption)
             except _Abandoned:
-                checkpoint.save(training.state())
-                raise Stopped("Stopped; run the same command again to go on.") from None
+                keeper.stop()
+            elapsed = time.perf_counter() - started
+            # one message, so that all processes agree on where they are
+            loss, seconds, asked = processes.total(part, elapsed * processes.first, interruption.asked)
             _check_finite(loss, f"at step {step + 1} of epoch {number + 1}", plan.learning_rate)
-            _count(training, loss * len(labels), time.perf_counter() - started)
-            bar.advance(len(labels), note=f"epoch {number + 1}  {side} px  loss {loss:.3f}")
-            done = plan.done(training.steps, len(batches), training.seconds)
-            if step + 1 == len(batches) or done == 1:
-                if done == 1 or plan.seconds is None or validation_seconds < VALIDATION_SHARE * training.seconds:
-                    started = time.perf_counter()
-                    seen = (step + 1) * plan.batch_size if step + 1 < len(batches) else len(train.labels)
-                    row = _validated(training, val, device, number + 1, seen)
+            training.count(loss * count, seconds)
+            bar.advance(count, note=f"epoch {number + 1}  {side} px  loss {loss:.3f}")
+            ended = plan.done(training.steps, len(batches), training.seconds) == 1
+            if step + 1 == len(batches) or ended:
+                if processes.first and (ended or keeper.can_validate(plan)):
+                    row = keeper.validated(val, device, number + 1, seen=sum(map(batches.count, range(step + 1))))
                     _check_finite(row.val_loss, f"on the validation photos after epoch {number + 1}",
                                   plan.learning_rate)
                     training.note(row)
-                    validation_seconds += 2 * (time.perf_counter() - started)  # this one, and the next one's share
                     after_epoch(row)
                 training.epoch_loss = training.epoch_seconds = 0.0
-                checkpoint.save(training.state())
-                saved = time.monotonic()
-            elif interruption.asked or time.monotonic() - saved > SAVE_SECONDS:
-                checkpoint.save(training.state())
-                saved = time.monotonic()
-    network.load_state_dict(training.best)
+                keeper.save()
+            elif keeper.due():
+                keeper.save()
+            if asked:
+                keeper.stop()
+    if processes.first:
+        network.load_state_dict(training.best)
     return training
 
 
-def resume(training: Training, checkpoint: Checkpoint) -> None:
-    """Go on from the checkpoint where there is one that fits; otherwise leave the training as it is."""
-    state = checkpoint.load()
+class _Keeper:
+    """Validates and saves, in the first process."""
+
+    def __init__(self, training: Training, checkpoint: Checkpoint, processes: Processes) -> None:
+        self.training, self.checkpoint, self.first = training, checkpoint, processes.first
+        self._saved, self._validation_seconds = time.monotonic(), 0.0
+
+    def due(self) -> bool:
+        return time.monotonic() - self._saved > SAVE_SECONDS
+
+    def save(self) -> None:
+        if self.first:
+            self.checkpoint.save(self.training.state())
+        self._saved = time.monotonic()
+
+    def stop(self) -> NoReturn:
+        self.save()
+        raise Stopped("Stopped; run the same command again to go on.")
+
+    def can_validate(self, plan: Plan) -> bool:
+        """Always at the end of an epoch, but within a time budget only where it costs little of the time so far."""
+        return plan.seconds is None or 2 * self._validation_seconds < VALIDATION_SHARE * self.training.seconds
+
+    def validated(self, val: Packed, device: Device, number: int, seen: int) -> Epoch:
+        started, training = time.perf_counter(), self.training
+        logits = answers(training.average.network, val, device)
+        self._validation_seconds += time.perf_counter() - started
+        return Epoch(
+            epoch=number, train_loss=training.epoch_loss / seen, val_loss=cross_entropy(logits, val.labels),
+            val_accuracy=float((logits.argmax(1) == val.labels).mean()),
+            images_per_second=seen / training.epoch_seconds,
+        )
+
+
+def resume(training: Training, state: dict[str, Any] | None) -> None:
+    """Go on from the state of a checkpoint where there is one that fits; otherwise leave the training as it is."""
     if state is None:
         return
     fresh = copy.deepcopy(training.state())
@@ -97,39 +136,41 @@ def resume(training: Training, checkpoint: Checkpoint) -> None:
         training.restore(state)
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError):
         training.restore(fresh)  # some layers may have been overwritten before one did not fit
-        event("checkpoint_ignored", because="it was written for another network", path=checkpoint.path)
+        event("checkpoint_ignored", because="it was written for another network")
         return
-    event("resumed", step=training.steps, path=checkpoint.path)
+    event("resumed", step=training.steps)
 
 
 def step_on(
-    training: Training, pixels: torch.Tensor, labels: torch.Tensor, device: Device, smoothing: float = 0.0,
-    interruption: Interruption | None = None,
+    training: Training, pixels: torch.Tensor, labels: torch.Tensor, device: Device, *, total: int | None = None,
+    smoothing: float = 0.0, processes: Processes = ALONE, interruption: Interruption | None = None,
 ) -> float:
-    """One step on a batch; the gradient is summed over pieces of it, which changes rounding only.
+    """One step on this process's part of a batch of `total` photos; returns its part of the mean loss.
 
-    Returns the mean loss. A step of a large network takes long on a processor, so SIGTERM ends it between pieces.
+    The gradient is summed over pieces of it, which changes rounding only. A step of a large network takes long on a
+    processor, so SIGTERM ends it between pieces; where several processes wait for each other, after it.
     """
     training.network.train()
     for optimiser in training.optimisers:
         optimiser.zero_grad(set_to_none=True)
-    piece = device.piece(len(labels), pixels.shape[1])
-    total = 0.0
+    piece, total = device.piece(len(labels), pixels.shape[1]), total or len(labels)
+    mean = 0.0
     for start in range(0, len(labels), piece):
-        if interruption is not None and interruption.asked:
+        if interruption is not None and interruption.asked and processes.count == 1:
             raise _Abandoned
         truth = labels[start:start + piece].to(device.device)
         photos = pixels[start:start + piece].to(device.device, non_blocking=True)
         with device.autocast():
             logits = training.network(photos, blocked=device.blocked)
-        loss = functional.cross_entropy(logits.float(), truth, reduction="sum", label_smoothing=smoothing) / len(labels)
+        loss = functional.cross_entropy(logits.float(), truth, reduction="sum", label_smoothing=smoothing) / total
         loss.backward()  # type: ignore[no-untyped-call]
-        total += float(loss.detach())
+        mean += float(loss.detach())
+    processes.sum_gradients(training.network)
     for optimiser in training.optimisers:
         optimiser.step()
     training.steps += 1
     training.average.update(training.network, training.steps)
-    return total
+    return mean
 
 
 def seconds_a_photo(network: Network, side: int, device: Device) -> float:
@@ -156,21 +197,6 @@ def answers(network: Network, photos: Packed, device: Device) -> npt.NDArray[np.
 def cross_entropy(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], temperature: float = 1.0) -> float:
     """Mean negative log-likelihood of the labels, after dividing the logits by the temperature."""
     return float(functional.cross_entropy(torch.from_numpy(logits) / temperature, torch.from_numpy(labels)))
-
-
-def _count(training: Training, loss: float, seconds: float) -> None:
-    training.epoch_loss += loss
-    training.epoch_seconds += seconds
-    training.seconds += seconds
-
-
-def _validated(training: Training, val: Packed, device: Device, number: int, seen: int) -> Epoch:
-    logits = answers(training.average.network, val, device)
-    return Epoch(
-        epoch=number, train_loss=training.epoch_loss / seen, val_loss=cross_entropy(logits, val.labels),
-        val_accuracy=float((logits.argmax(1) == val.labels).mean()),
-        images_per_second=seen / training.epoch_seconds,
-    )
 
 
 def _check_finite(loss: float, where: str, learning_rate: float) -> None:

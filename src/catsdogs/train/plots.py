@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from catsdogs.artifacts import TrainingMetrics
+from catsdogs.reports import TrainingMetrics
 from catsdogs.files import write_bytes
 
 DPI = 150
@@ -35,7 +35,7 @@ def plot_confusion(metrics: TrainingMetrics, path: Path) -> None:
     axes.set_title(f"{metrics.model_variant}: {interval.value:.1%} of {interval.count:,} test photos\n"
                    f"95 % interval {interval.low:.1%} to {interval.high:.1%}", fontsize=10)
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_losses(metrics: TrainingMetrics, path: Path) -> None:
@@ -55,10 +55,10 @@ def plot_losses(metrics: TrainingMetrics, path: Path) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # 1: a single epoch is one tick
         axes.grid(alpha=0.25)
     figure.suptitle(f"{metrics.model_variant}, best epoch {metrics.best_epoch}", fontsize=10)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
     write_bytes(path, buffer.getvalue())

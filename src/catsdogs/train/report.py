@@ -6,10 +6,20 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-from catsdogs.artifacts import ClassReport, Interval
+from catsdogs.reports import ClassReport, Interval, Unsure
 from catsdogs.figures import confusion_matrix, per_class, share
-from catsdogs.train.calibration import expected_calibration_error
+from catsdogs.train.calibration import expected_calibration_error, fit_temperature
 from catsdogs.train.loop import cross_entropy
+from catsdogs.train.unsure import choose_threshold, judge_threshold
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the validation split says about confidences."""
+
+    temperature: float
+    unsure_below: float
+    target_error: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +32,21 @@ class TestFigures:
     auc: float
     expected_calibration_error: float
     per_class: dict[str, ClassReport]
+    unsure: Unsure
     confusion: list[list[int]]
 
 
+def calibrate(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], target_error: float) -> Calibration:
+    temperature = fit_temperature(logits, labels)
+    threshold = choose_threshold(softmax(logits / temperature), labels, target_error)
+    return Calibration(temperature, threshold, target_error)
+
+
 def judge(
-    logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: list[str], temperature: float
+    logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: list[str], calibration: Calibration
 ) -> TestFigures:
     """Every figure of a split from its logits, float32 [n, classes], and labels, int64 [n]."""
+    temperature = calibration.temperature
     answers = logits.argmax(1)
     probabilities = softmax(logits / temperature)
     confusion = confusion_matrix(labels.tolist(), answers.tolist(), len(classes))
@@ -39,6 +57,7 @@ def judge(
         auc=_auc(probabilities, labels),
         expected_calibration_error=expected_calibration_error(probabilities, labels),
         per_class=per_class(classes, confusion),
+        unsure=judge_threshold(probabilities, labels, calibration.unsure_below, calibration.target_error),
         confusion=confusion.tolist(),
     )
 

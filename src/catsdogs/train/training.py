@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from catsdogs.artifacts import Epoch
+from catsdogs.reports import Epoch
 from catsdogs.nets.network import Network
 from catsdogs.train.averaging import Average
 from catsdogs.train.plan import Plan
@@ -40,6 +40,12 @@ class Training:
         for optimiser, rate in zip(self.optimisers, self.rates, strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = rate * share
+
+    def count(self, loss: float, seconds: float) -> None:
+        """Add a step: the sum of its photos' losses, and how long it took."""
+        self.epoch_loss += loss
+        self.epoch_seconds += seconds
+        self.seconds += seconds
 
     def note(self, row: Epoch) -> None:
         """Keep a copy of the averaged weights where this epoch is the best: higher accuracy, then lower loss."""

@@ -1,0 +1,91 @@
+"""Everything a training needs, made from its settings."""
+
+from dataclasses import dataclass
+
+import torch
+
+from catsdogs.errors import UsageError
+from catsdogs.files import digest_of
+from catsdogs.machine import seconds_alive
+from catsdogs.nets.network import Network
+from catsdogs.nets.plain import Plain
+from catsdogs.nets.registry import build, smallest_side, variant_name
+from catsdogs.packed import PackedPhotos, open_packed
+from catsdogs.provenance import versions
+from catsdogs.settings.training import TrainSettings
+from catsdogs.train.batches import TrainingBatches
+from catsdogs.train.checkpoint import Checkpoint
+from catsdogs.train.device import Device, choose
+from catsdogs.train.initial import PHOTOS, standardise
+from catsdogs.train.loop import seconds_a_photo
+from catsdogs.train.plan import Plan
+from catsdogs.train.processes import Processes
+from catsdogs.train.recipe import RECIPES
+
+SECONDS_AFTER = 6.0  # for calibration, export, plots and closing the run; measured 3 to 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    variant: str
+    photos: PackedPhotos
+    network: Network
+    plan: Plan
+    device: Device
+    checkpoint: Checkpoint
+
+
+def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
+    """Open the photos and build the network. Raises CatsdogsError for photos that are missing or do not fit it."""
+    variant = variant_name(settings.model_variant)
+    photos = open_packed(settings.data_dir)
+    about = photos.about
+    if about.image_size < smallest_side(variant):
+        raise UsageError(
+            f"Photos of {about.image_size} px are too small for {variant!r}: preprocess with --image-size "
+            f"{smallest_side(variant)} or more."
+        )
+    device = choose(settings.force_cpu, processes.count)
+    torch.manual_seed(settings.seed)
+    network = build(variant, len(about.classes))
+    if RECIPES[variant].standardised:
+        assert isinstance(network, Plain)
+        standardise(network, TrainingBatches(photos.train, PHOTOS, settings.seed).get(0, 0, about.image_size)[0])
+    checkpoint = Checkpoint(settings.artifact_dir, _key(settings, variant, photos, device))
+    if processes.first and not settings.resume:
+        checkpoint.remove()
+    plan = Plan(
+        recipe=RECIPES[variant], epochs=settings.epochs, batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate, seed=settings.seed,
+        seconds=processes.from_first(_training_seconds(settings.time_budget, network, photos, device)),
+    )
+    return Prepared(variant=variant, photos=photos, network=network, plan=plan, device=device, checkpoint=checkpoint)
+
+
+def _training_seconds(
+    budget: float | None, network: Network, photos: PackedPhotos, device: Device
+) -> float | None:
+    """What of the budget is left for steps, once the photos have been answered and the model is exported.
+
+    Raises UsageError where that is less than half of it.
+    """
+    if budget is None:
+        return None
+    count = 2 * len(photos.val.labels) + len(photos.test.labels)
+    after = SECONDS_AFTER + count * seconds_a_photo(network, photos.about.image_size, device)
+    left = budget - seconds_alive() - after
+    if left < budget / 2:
+        raise UsageError(
+            f"--time-budget {budget:g}s is too short here: {budget - left:.0f} s of it go to starting, testing and "
+            f"exporting; give at least {2 * (budget - left):.0f}s."
+        )
+    return left
+
+
+def _key(settings: TrainSettings, variant: str, photos: PackedPhotos, device: Device) -> str:
+    """Digest of everything that decides the weights: a checkpoint fits only the same training."""
+    return digest_of([
+        variant, str(RECIPES[variant]), settings.time_budget or settings.epochs, settings.batch_size,
+        settings.learning_rate, settings.seed,
+        photos.about.splits_digest, photos.about.image_size, str(device), torch.get_num_threads(), versions(),
+    ])

@@ -1,0 +1,87 @@
+"""Several processes that train one network: each takes its part of every batch, and gradients are summed.
+
+Started by `torchrun`, on one machine or several. Without it there is one process, and nothing here costs anything.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import distributed
+
+from catsdogs.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Processes:
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """The one that validates, writes and reports."""
+        return self.rank == 0
+
+    def part(self, total: int) -> slice:
+        """Places in a batch of `total` photos that are this process's: consecutive, of sizes that differ by one."""
+        return slice(total * self.rank // self.count, total * (self.rank + 1) // self.count)
+
+    def sum_gradients(self, network: torch.nn.Module) -> None:
+        """Replace every gradient by its sum over the processes, in one message."""
+        if self.count == 1:
+            return
+        weights = [weight for weight in network.parameters() if weight.requires_grad]
+        gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
+        together = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        distributed.all_reduce(together)
+        for weight, total in zip(weights, torch.split(together, [weight.numel() for weight in weights]), strict=True):
+            weight.grad = total.view(weight.shape).contiguous(memory_format=_format(weight))
+
+    def total(self, *values: float) -> list[float]:
+        """The sum of each value over the processes."""
+        if self.count == 1:
+            return list(values)
+        tensor = torch.tensor(values, dtype=torch.float64, device=_message_device())
+        distributed.all_reduce(tensor)
+        return [float(value) for value in tensor.tolist()]
+
+    def from_first(self, value: Any) -> Any:
+        """What the first process holds, plain values and tensors, in all of them."""
+        if self.count == 1:
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box, src=0)
+        return box[0]
+
+
+ALONE = Processes()
+
+
+@contextmanager
+def joined(on_gpu: bool) -> Iterator[Processes]:
+    """The group that torchrun started this process in, or this process alone. Raises UsageError without a backend."""
+    if not (distributed.is_available() and distributed.is_torchelastic_launched()):
+        yield ALONE
+        return
+    backend = "nccl" if on_gpu else "gloo"
+    if not distributed.is_backend_available(backend):
+        raise UsageError(f"This build of torch cannot join processes by {backend}: start without torchrun.")
+    if on_gpu:
+        torch.cuda.set_device(distributed.get_node_local_rank())
+    distributed.init_process_group(backend)
+    try:
+        yield Processes(distributed.get_rank(), distributed.get_world_size())
+    finally:
+        distributed.destroy_process_group()
+
+
+def _format(weight: torch.Tensor) -> torch.memory_format:
+    channels_last = weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def _message_device() -> torch.device:
+    on_gpu = distributed.get_backend() == "nccl"
+    return torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
