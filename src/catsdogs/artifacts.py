@@ -26,6 +26,7 @@ class Verdict(StrEnum):
     BRIDGE = "bridge"  # looks like photos of two groups at once: would join them, and move their splits
     QUARANTINED = "quarantined"  # no usable photo; `reason` says why
     SURPLUS = "surplus"  # beyond --max-per-class
+    DROPPED = "dropped"  # by a decision in fixes.yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,8 @@ class ManifestRow:
     phash: str  # 64-bit perceptual hash, hex
     group: str
     verdict: Verdict
-    reason: str
+    reason: str  # why it was refused; who relabelled a kept photo, and why
+    given: str = ""  # the class of its folder, where fixes.yaml says another
 
     @property
     def path(self) -> str:
