@@ -15,6 +15,7 @@ from catsdogs.errors import BadImage
 from catsdogs.images import opened, upright_rgb
 
 CANDIDATE_BITS = 12  # 650 pairs of 16,000 photos to look at; 14 bits would be 5,500
+SURE_BITS = 4  # so near, hashes alone decide
 SAME_FROM = 0.95  # correlation
 HOPELESS_BELOW = 0.5  # without laying them over each other: copies cropped by 5 % a side reach 0.6
 SIDE = 64  # of a look, in pixels
@@ -89,7 +90,7 @@ def overlap(one: Look, other: Look) -> float:
 
 @lru_cache(maxsize=1)
 def _windows() -> npt.NDArray[np.float32]:
-    """[36, COMPARED, SIDE]: each averages what is left of SIDE pixels after cutting into COMPARED; the first cuts none."""
+    """[36, COMPARED, SIDE]: averages what cropping leaves of SIDE pixels into COMPARED; the first crops nothing."""
     return np.stack([_window(low * SIDE, (1 - high) * SIDE) for low in CROPS for high in CROPS])
 
 
@@ -97,8 +98,9 @@ def _window(low: float, high: float) -> npt.NDArray[np.float32]:
     edges = np.linspace(low, high, COMPARED + 1)
     pixels = np.arange(SIDE)
     covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    weights = covered.clip(0)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    weights: Look = covered.clip(0).astype(np.float32)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
 
 
 def _correlations(many: npt.NDArray[np.float32], one: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -1,5 +1,6 @@
 """Names and schemas of every file that passes between stages. Stages meet here, never in each other's code."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -51,6 +52,12 @@ class ManifestRow:
         from catsdogs.images import EXTENSIONS
 
         return f"{self.label}/{self.digest}.{EXTENSIONS[self.format]}"
+
+    @property
+    def quarantine_path(self) -> str:
+        """Where a refused file lies below the ingested folder, unless it is a duplicate or surplus."""
+        name = re.sub(r"[^\w.-]+", "_", self.source.rpartition("/")[2])[-80:]
+        return f"{QUARANTINE}/{self.label}/{self.digest[:16]}-{name}"
 
 
 def read_manifest(folder: Path) -> list[ManifestRow]:

@@ -64,7 +64,7 @@ def read_fixes(named: Path | None) -> dict[str, Fix]:
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         where = f" (line {place.line + 1})" if place else ""
-        raise UsageError(f"{path} is no YAML{where}: each line is as the report of `catsdogs doctor` prints it.") from None
+        raise UsageError(f"{path} is no YAML{where}: copy lines from the report of `catsdogs doctor`.") from None
     if not isinstance(entries, list):
         raise UsageError(f"{path} holds no list: each line begins with `- `, as `catsdogs doctor` prints it.")
     fixes: dict[str, Fix] = {}
@@ -84,7 +84,8 @@ def _checked(entry: object, where: str) -> Fix:
         field = ".".join(str(part) for part in first["loc"])
         given = "" if not field or first["type"] == "missing" else f" {first['input']!r}"
         message = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{where}: {field}{given}: {message[:1].lower()}{message[1:]}.".replace(": : ", ": ")) from None
+        about = f"{field}{given}: " if field else ""
+        raise UsageError(f"{where}: {about}{message[:1].lower()}{message[1:]}.") from None
 
 
 def refuse_unknown(fixes: dict[str, Fix], digests: Iterable[str], labels: Iterable[str]) -> None:

@@ -29,12 +29,13 @@ def read_table(path: Path, row_type: type[Row], repair: str) -> list[Row]:
     where the file is absent, or is not such a table.
     """
     hints: dict[str, Any] = get_type_hints(row_type)
-    names = [field.name for field in fields(row_type)]  # type: ignore[arg-type]
+    columns = fields(row_type)  # type: ignore[arg-type]
+    names = [field.name for field in columns]
+    optional = {field.name for field in columns if field.default is not MISSING}
     try:
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             reader = csv.reader(file)
             header = next(reader, [])
-            optional = {field.name for field in fields(row_type) if field.default is not MISSING}  # type: ignore[arg-type]
             if header != [name for name in names if name in header or name not in optional]:
                 raise CatsdogsError(f"{path} has the columns {header}, expected {names}: write it anew with {repair}.")
             return [

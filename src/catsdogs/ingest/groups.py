@@ -59,8 +59,9 @@ def assign_groups(
         value = int(new[digest], 16)
         near = index.groups_near(value)
         for other in candidates.get(digest, ()):
-            if alike and (group := placed.get(other)) and group not in near and alike(digest, other):
-                near.add(group)
+            theirs = placed.get(other)
+            if alike and theirs and theirs not in near and alike(digest, other):
+                near.add(theirs)
         if len(near) > 1:
             assigned[digest] = None
             continue

@@ -1,12 +1,11 @@
 """Puts the bytes where the verdicts say: kept photos under their class, refused files into quarantine."""
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from catsdogs.artifacts import QUARANTINE, ManifestRow, Verdict
+from catsdogs.artifacts import ManifestRow, Verdict
 from catsdogs.errors import CatsdogsError
 from catsdogs.files import sha256, write_bytes
 from catsdogs.ingest.sources import Source
@@ -57,7 +56,7 @@ def _places(row: ManifestRow) -> set[str]:
     """Everywhere that an earlier run may have put this file."""
     if not row.digest:
         return set()
-    places = {_quarantined(row)}
+    places = {row.quarantine_path}
     if row.phash:
         places |= {row.path, replace(row, label=row.given or row.label).path}
     return places
@@ -72,12 +71,7 @@ def _place(row: ManifestRow) -> str | None:
     if row.verdict in (Verdict.DUPLICATE, Verdict.SURPLUS):
         # Nothing is wrong with these: a duplicate's bytes are kept already, a surplus photo stays in the source.
         return None
-    return _quarantined(row)
-
-
-def _quarantined(row: ManifestRow) -> str:
-    name = re.sub(r"[^\w.-]+", "_", row.source.rpartition("/")[2])[-80:]
-    return f"{QUARANTINE}/{row.label}/{row.digest[:16]}-{name}"
+    return row.quarantine_path
 
 
 def _write(source: Source, copies: Sequence[Copy]) -> None:
