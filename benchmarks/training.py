@@ -55,23 +55,25 @@ def plain(data_dir: Path, batch: int, steps: int) -> float:
 
 
 def ours(data_dir: Path, batch: int, steps: int) -> float:
-    from catsdogs.nets import build
+    from catsdogs.nets.registry import build
     from catsdogs.packed import open_packed
-    from catsdogs.train.batches import training_batches
+    from catsdogs.train.batches import TrainingBatches
     from catsdogs.train.device import choose
-    from catsdogs.train.loop import Training, step_on
+    from catsdogs.train.loop import step_on
+    from catsdogs.train.plan import Plan
+    from catsdogs.train.recipe import RECIPES
+    from catsdogs.train.training import Training
 
     device = choose(force_cpu=True)
     photos = open_packed(data_dir).train
-    network = build("baseline", 2).train()
-    training = Training(network, torch.optim.Adam(network.parameters(), lr=1e-3))
+    plan = Plan(recipe=RECIPES["baseline"], epochs=1, batch_size=batch, learning_rate=1e-3, seed=1)
+    training = Training.begin(build("baseline", 2), plan)
+    batches = TrainingBatches(photos, batch, plan.seed)
     started = 0.0
-    for step, (pixels, labels) in enumerate(training_batches(photos, batch, seed=1, epoch=1)):
+    for step in range(steps + WARM_UP):
         if step == WARM_UP:
             started = time.perf_counter()
-        step_on(training, pixels, labels, device)
-        if step + 1 == steps + WARM_UP:
-            break
+        step_on(training, *batches.get(1, step, photos.pixels.shape[1]), device)
     return steps * batch / (time.perf_counter() - started)
 
 

@@ -9,12 +9,16 @@ import torch
 from catsdogs.artifacts import SPLIT_NAMES, Lineage, Preprocessed, SplitRow
 from catsdogs.export import export
 from catsdogs.images import PREPARATION
-from catsdogs.nets import build
+from catsdogs.nets.plain import Plain
+from catsdogs.nets.registry import build, smallest_side
 from catsdogs.packed import Packed, PackedPhotos
 from catsdogs.settings.training import TrainSettings
 from catsdogs.train.device import Device
 from catsdogs.train.initial import standardise
-from catsdogs.train.loop import Training, fit
+from catsdogs.train.loop import fit
+from catsdogs.train.plan import Plan
+from catsdogs.train.recipe import RECIPES
+from catsdogs.train.training import Training
 from catsdogs.weights import WeightsCard, save_weights
 
 SIZE = 16
@@ -65,13 +69,19 @@ def colour_photos(train: int = 40, val: int = 12, test: int = 12) -> PackedPhoto
     return PackedPhotos(about, **splits)
 
 
-def trained(photos: PackedPhotos, epochs: int = 3, **options: object) -> Training:
+def trained(
+    photos: PackedPhotos, epochs: int = 3, *, variant: str = "baseline", batch_size: int = 16,
+    learning_rate: float = 0.003, seed: int = 1, seconds: float | None = None, **options: object,
+) -> Training:
     torch.manual_seed(1)
-    network = build("baseline", 2)
-    standardise(network, torch.from_numpy(photos.train.pixels))
-    named = {"batch_size": 16, "learning_rate": 0.003, "seed": 1, "device": CPU, "checkpoint": NoCheckpoint(),
-             "after_epoch": lambda row: None} | options
-    return fit(network, photos.train, photos.val, epochs=epochs, **named)  # type: ignore[arg-type]
+    network = build(variant, 2)
+    if isinstance(network, Plain):
+        standardise(network, torch.from_numpy(photos.train.pixels))
+    plan = Plan(recipe=RECIPES[variant], epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
+                seconds=seconds)
+    named = {"device": CPU, "checkpoint": NoCheckpoint(), "after_epoch": lambda row: None} | options
+    return fit(network, photos.train, photos.val, plan, smallest_side=smallest_side(variant),
+               **named)  # type: ignore[arg-type]
 
 
 def write_model(folder: Path, photos: PackedPhotos) -> Path:

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from catsdogs.errors import UsageError
-from catsdogs.nets import build, smallest_side, variant_name
+from catsdogs.nets.registry import build, smallest_side, variant_name
 from catsdogs.train.initial import standardise
 from tests.models import colour_photo
 

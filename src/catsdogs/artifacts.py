@@ -234,6 +234,7 @@ class TrainingMetrics(Document):
     best_val_accuracy: float
     history: list[Epoch]
     images_per_second: float  # median of the epochs
+    input_share: float  # of the time of a step, spent on reading and augmenting photos
     seconds: dict[str, float]  # phase -> duration
     device: str
     precision: str

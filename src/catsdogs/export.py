@@ -15,7 +15,7 @@ from catsdogs.artifacts import CARD_KEY, INPUT_NAME, LOGITS_NAME, PROBABILITIES_
 from catsdogs.errors import CatsdogsError
 from catsdogs.files import PARTIAL, sha256_file
 from catsdogs.images import PREPARATION, encode
-from catsdogs.nets import Network
+from catsdogs.nets.network import Network
 from catsdogs.packed import Packed
 from catsdogs.predictor import GOLDEN_TOLERANCE, load_predictor
 from catsdogs.weights import WeightsCard, load_weights

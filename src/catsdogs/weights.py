@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from catsdogs.artifacts import Document, Lineage
 from catsdogs.errors import ModelRefused, UsageError
 from catsdogs.files import write_bytes
-from catsdogs.nets import Network, build
+from catsdogs.nets.network import Network
+from catsdogs.nets.registry import build
 
 REPAIR = "run `catsdogs train` again"
 

@@ -1,3 +1,5 @@
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -5,11 +7,16 @@ import pytest
 import torch
 
 from catsdogs.errors import CatsdogsError
-from catsdogs.packed import PackedPhotos
-from catsdogs.train.batches import evaluation_batches, training_batches
+from catsdogs.packed import Packed, PackedPhotos
+from catsdogs.train.augment import Augmentation
+from catsdogs.train.batches import Batch, TrainingBatches, evaluation_batches
 from catsdogs.train.calibration import expected_calibration_error, fit_temperature
 from catsdogs.train.checkpoint import Checkpoint
+from catsdogs.train.device import Device
+from catsdogs.train.interruption import Stopped
 from catsdogs.train.loop import answers, cross_entropy
+from catsdogs.train.plan import Plan
+from catsdogs.train.recipe import RECIPES
 from catsdogs.train.report import judge
 from catsdogs.weights import load_plain, save_plain
 from tests.models import CLASSES, CPU, NoCheckpoint, colour_photos, trained
@@ -17,6 +24,11 @@ from tests.models import CLASSES, CPU, NoCheckpoint, colour_photos, trained
 
 def weights(training: object) -> list[torch.Tensor]:
     return list(training.network.state_dict().values())  # type: ignore[attr-defined]
+
+
+def epoch_of(photos: Packed, batch_size: int, number: int, augmentation: Augmentation | None = None) -> list[Batch]:
+    batches = TrainingBatches(photos, batch_size, seed=1, augmentation=augmentation)
+    return [batches.get(number, step, side=16) for step in range(len(batches))]
 
 
 def test_it_learns(photos: PackedPhotos) -> None:
@@ -39,10 +51,11 @@ def test_the_best_weights_are_a_copy_of_the_best_epoch(photos: PackedPhotos) -> 
     class Ruined(NoCheckpoint):
         def save(self, state: dict[str, object]) -> None:
             super().save(state)
-            if state["epoch"] == 2:
+            if len(state["history"]) == 2:  # type: ignore[arg-type]
                 with torch.no_grad():
-                    for tensor in state["network"].values():  # type: ignore[attr-defined]
-                        tensor.zero_()
+                    for part in ("network", "average"):
+                        for tensor in state[part].values():  # type: ignore[attr-defined]
+                            tensor.zero_()
 
     training = trained(photos, epochs=3, checkpoint=Ruined())
     assert training.best_epoch in (1, 2)
@@ -99,6 +112,94 @@ def test_a_checkpoint_that_does_not_fit_is_said_and_ignored(
     assert all(torch.equal(a, b) for a, b in zip(weights(undisturbed), weights(from_the_start), strict=True))
 
 
+class SavesOften(Checkpoint):
+    """Stops the run at its n-th save, like a machine that goes away."""
+
+    def __init__(self, folder: Path, stop_at: int) -> None:
+        super().__init__(folder, "key")
+        self.left = stop_at
+
+    def save(self, state: dict[str, object]) -> None:
+        super().save(state)
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("variant", ["baseline", "fast"])
+def test_resuming_in_the_middle_of_an_epoch_gives_the_same_weights_to_the_bit(
+    photos: PackedPhotos, tmp_path: Path, variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = trained(photos, epochs=3, variant=variant)
+    monkeypatch.setattr("catsdogs.train.loop.SAVE_SECONDS", 0.0)  # after every step
+    for stop_at in (3, 4, 9) if variant == "baseline" else (4,):
+        folder = tmp_path / str(stop_at)
+        with pytest.raises(KeyboardInterrupt):
+            trained(photos, epochs=3, variant=variant, checkpoint=SavesOften(folder, stop_at))
+        resumed = trained(photos, epochs=3, variant=variant, checkpoint=Checkpoint(folder, "key"))
+        assert resumed.steps == undisturbed.steps == 15
+        assert all(torch.equal(a, b) for a, b in zip(weights(undisturbed), weights(resumed), strict=True))
+        assert [row.train_loss for row in resumed.history] == [row.train_loss for row in undisturbed.history]
+
+
+def test_a_damaged_newest_state_falls_back_to_the_one_before(
+    photos: PackedPhotos, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    undisturbed = trained(photos, epochs=3)
+    with pytest.raises(KeyboardInterrupt):
+        trained(photos, epochs=3, checkpoint=SavesOften(tmp_path, 2))
+    (tmp_path / "checkpoint.pt").write_bytes(b"half a state")
+    resumed = trained(photos, epochs=3, checkpoint=Checkpoint(tmp_path, "key"))
+    said = capsys.readouterr().err
+    assert "is damaged" in said or "no plain weights file" in said
+    assert '"resumed", "step": 5' in said
+    assert all(torch.equal(a, b) for a, b in zip(weights(undisturbed), weights(resumed), strict=True))
+
+
+def test_sigterm_ends_a_step_between_its_pieces_with_a_checkpoint(photos: PackedPhotos, tmp_path: Path) -> None:
+    undisturbed = trained(photos, epochs=2)
+
+    class Signalled(Device):
+        pieces = 0
+
+        def piece(self, batch_size: int, image_size: int) -> int:
+            Signalled.pieces += 1
+            if Signalled.pieces == 4:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return 4
+
+    checkpoint = Checkpoint(tmp_path, "key")
+    with pytest.raises(Stopped, match="run the same command again") as stopped:
+        trained(photos, epochs=2, device=Signalled(torch.device("cpu"), torch.float32), checkpoint=checkpoint)
+    assert stopped.value.exit_status == 143
+    assert checkpoint.load()["numbers"]["steps"] == 3  # type: ignore[index]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    resumed = trained(photos, epochs=2, checkpoint=checkpoint)
+    assert resumed.steps == undisturbed.steps
+
+
+def test_a_time_budget_ends_with_the_step_that_reaches_it_wherever_in_an_epoch(photos: PackedPhotos) -> None:
+    for seconds in (0.01, 0.5):
+        training = trained(photos, variant="fast", seconds=seconds)
+        assert training.seconds >= seconds and training.steps >= 1
+        assert training.history[-1].epoch == -(-training.steps // 5) and training.best_epoch
+
+
+def test_a_plan_counts_steps_or_seconds() -> None:
+    recipe = RECIPES["fast"]
+    by_steps = Plan(recipe=recipe, epochs=4, batch_size=1, learning_rate=1, seed=1)
+    assert [by_steps.done(steps, 10, 99.0) for steps in (0, 20, 40)] == [0, 0.5, 1]
+    by_time = Plan(recipe=recipe, epochs=4, batch_size=1, learning_rate=1, seed=1, seconds=8)
+    assert [by_time.done(1, 10, seconds) for seconds in (0, 4, 8, 9)] == [0, 0.5, 1, 1]
+    assert by_time.done(0, 10, 0.0) == 0
+
+
+def test_fast_learns_from_few_steps(photos: PackedPhotos) -> None:
+    training = trained(photos, epochs=6, variant="fast", learning_rate=0.002)
+    logits = answers(training.network, photos.test, CPU)
+    assert (logits.argmax(1) == photos.test.labels).mean() > 0.9
+
+
 def test_a_resumed_run_reports_the_epochs_before_it_too(photos: PackedPhotos, tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, "key")
     trained(photos, epochs=2, checkpoint=checkpoint)
@@ -119,9 +220,9 @@ def test_weights_ruined_by_the_last_step_are_not_taken_for_trained(photos: Packe
 
 def test_every_photo_once_an_epoch_in_an_order_of_its_own(photos: PackedPhotos) -> None:
     def sums(epoch: int) -> list[float]:
-        return [float(pixels.float().sum()) for pixels, _ in training_batches(photos.train, 16, 1, epoch)]
+        return [float(pixels.float().sum()) for pixels, _ in epoch_of(photos.train, 16, epoch)]
 
-    labels = torch.cat([labels for _, labels in training_batches(photos.train, 16, 1, 1)])
+    labels = torch.cat([labels for _, labels in epoch_of(photos.train, 16, 1)])
     assert sorted(labels.tolist()) == sorted(photos.train.labels.tolist())
     assert sums(1) == sums(1) and sums(1) != sums(2)
     assert sum(sums(1)) == sum(sums(2)) == float(photos.train.pixels.sum())
@@ -130,7 +231,7 @@ def test_every_photo_once_an_epoch_in_an_order_of_its_own(photos: PackedPhotos) 
 def test_flips_mirror_left_and_right_only(photos: PackedPhotos) -> None:
     originals = {photo.tobytes() for photo in photos.train.pixels}
     mirrored = {np.ascontiguousarray(photo[:, ::-1]).tobytes() for photo in photos.train.pixels}
-    seen = [photo.numpy().tobytes() for pixels, _ in training_batches(photos.train, 7, 1, 1) for photo in pixels]
+    seen = [photo.numpy().tobytes() for pixels, _ in epoch_of(photos.train, 7, 1) for photo in pixels]
     flips = sum(photo in mirrored for photo in seen)
     assert all(photo in originals | mirrored for photo in seen)
     assert 0.2 < flips / len(seen) < 0.8
@@ -138,7 +239,7 @@ def test_flips_mirror_left_and_right_only(photos: PackedPhotos) -> None:
 
 def test_batches_larger_than_the_data_and_odd_ends() -> None:
     tiny = colour_photos(train=3, val=2, test=2)
-    assert [len(labels) for _, labels in training_batches(tiny.train, 4, 1, 1)] == [4, 2]
+    assert [len(labels) for _, labels in epoch_of(tiny.train, 4, 1)] == [4, 2]
     assert [len(labels) for _, labels in evaluation_batches(tiny.train, 100)] == [6]
     assert trained(tiny, epochs=1, batch_size=1000).best_epoch == 1
 

@@ -3,13 +3,28 @@
 The only part that reads the environment.
 """
 
+import re
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def seconds(value: object) -> object:
+    """`90`, `90s`, `5m`, `1h30m` in seconds. Raises ValueError for other text."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", value.strip())
+    if not value.strip() or found is None:
+        raise ValueError("give a duration such as 90s, 5m or 1h30m")
+    hours, minutes, rest = (float(part or 0) for part in found.groups())
+    return 3600 * hours + 60 * minutes + rest
+
+
+Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
 
 
 def config(prefix: str) -> SettingsConfigDict:

@@ -1,28 +1,48 @@
-"""Batches straight from the memory map: no decoding, no worker processes, no copy of the data set."""
+"""Batches straight from the memory map: no decoding, no worker processes, no copy of the data set.
 
+What a batch holds depends on the seed, the epoch and its number alone, so that a run that goes on in the middle of an
+epoch sees what an undisturbed one sees.
+"""
+
+import math
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from catsdogs.packed import Packed
+from catsdogs.train.augment import Augmentation, augmented, mirrored
 
-Batch = tuple[torch.Tensor, torch.Tensor]  # uint8 [n, size, size, 3], int64 [n]
+Batch = tuple[torch.Tensor, torch.Tensor]  # pixels [n, size, size, 3] of 0 to 255, int64 [n]
 
 
-def training_batches(photos: Packed, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
-    """Every photo once, in an order and with flips that depend on `seed` and `epoch` alone.
+class TrainingBatches:
+    """Every photo once an epoch, in an order and with changes of that epoch's own."""
 
-    Random states are not carried from epoch to epoch, so a resumed run sees what an undisturbed one sees.
-    """
-    random = np.random.default_rng((seed, epoch))
-    order = random.permutation(len(photos.labels))
-    for start in range(0, len(order), batch_size):
-        places = np.sort(order[start:start + batch_size])  # in the order of the file: neighbours share pages
-        pixels = torch.from_numpy(photos.pixels[places])
-        flipped = torch.from_numpy(random.random(len(places)) < 0.5)
-        pixels[flipped] = pixels[flipped].flip(2)
-        yield pixels, torch.from_numpy(photos.labels[places])
+    def __init__(self, photos: Packed, batch_size: int, seed: int, augmentation: Augmentation | None = None) -> None:
+        self.photos, self.batch_size, self.seed, self.augmentation = photos, batch_size, seed, augmentation
+        self._order: tuple[int, npt.NDArray[np.int64]] = (-1, np.zeros(0, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.photos.labels) / self.batch_size)
+
+    def get(self, epoch: int, number: int, side: int) -> Batch:
+        """Batch `number` (from 0) of an epoch (from 1), with photos of `side` pixels where they are augmented."""
+        places = self._places(epoch)[number * self.batch_size:(number + 1) * self.batch_size]
+        places = np.sort(places)  # in the order of the file: neighbours share pages
+        pixels, labels = torch.from_numpy(self.photos.pixels[places]), torch.from_numpy(self.photos.labels[places])
+        seed = int(np.random.SeedSequence((self.seed, epoch, number)).generate_state(1, np.uint64)[0] >> 1)
+        random = torch.Generator().manual_seed(seed)
+        if self.augmentation is None:
+            return mirrored(pixels, random), labels
+        return augmented(pixels, side, self.augmentation, random), labels
+
+    def _places(self, epoch: int) -> npt.NDArray[np.int64]:
+        if self._order[0] != epoch:
+            random = np.random.default_rng((self.seed, epoch))
+            self._order = (epoch, random.permutation(len(self.photos.labels)))
+        return self._order[1]
 
 
 def evaluation_batches(photos: Packed, batch_size: int) -> Iterator[Batch]:

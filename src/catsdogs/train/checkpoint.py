@@ -1,4 +1,4 @@
-"""What a training that was cut short goes on from: the state after its last finished epoch."""
+"""What a training that was cut short goes on from. The last two states are kept, should the newest be damaged."""
 
 from pathlib import Path
 from typing import Any
@@ -8,31 +8,39 @@ from catsdogs.log import event
 from catsdogs.weights import load_plain, save_plain
 
 FILE_NAME = "checkpoint.pt"
+PREVIOUS = "checkpoint.previous.pt"
 
 
 class Checkpoint:
-    """One file of plain tensors and values. `key` is the digest of everything that decides the weights."""
+    """Files of plain tensors and values. `key` is the digest of everything that decides the weights."""
 
     def __init__(self, folder: Path, key: str) -> None:
-        self.path = folder / FILE_NAME
+        self.path, self.previous = folder / FILE_NAME, folder / PREVIOUS
         self.key = key
 
     def save(self, state: dict[str, Any]) -> None:
-        save_plain(self.path, {"key": self.key, **state})
+        """Write the newest state; the one before it stays until this is whole on disk."""
+        beside = self.path.with_name(f"{FILE_NAME}.new")
+        save_plain(beside, {"key": self.key, **state})
+        if self.path.exists():
+            self.path.replace(self.previous)
+        beside.replace(self.path)
 
     def load(self) -> dict[str, Any] | None:
         """The state to go on from; None where there is none, or it belongs to another training."""
-        if not self.path.exists():
-            return None
-        try:
-            state = load_plain(self.path)
-        except ModelRefused as error:
-            event("checkpoint_ignored", because=str(error))
-            return None
-        if state.get("key") != self.key:
-            event("checkpoint_ignored", because="it belongs to other data or other settings", path=self.path)
-            return None
-        return state
+        for path in (self.path, self.previous):
+            if not path.exists():
+                continue
+            try:
+                state = load_plain(path)
+            except ModelRefused as error:
+                event("checkpoint_ignored", because=str(error))
+                continue
+            if state.get("key") == self.key:
+                return state
+            event("checkpoint_ignored", because="it belongs to other data or other settings", path=path)
+        return None
 
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
+        for path in (self.path, self.previous):
+            path.unlink(missing_ok=True)

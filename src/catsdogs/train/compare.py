@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from catsdogs.nets import CHANNELS, build, smallest_side
+from catsdogs.nets.registry import VARIANTS, build, smallest_side
 from catsdogs.settings.training import ModelsSettings
 
 CLASSES = 2
@@ -43,7 +43,7 @@ class ModelsResult:
 
 def models(settings: ModelsSettings) -> ModelsResult:
     """Measure every variant that takes photos of this size."""
-    fitting = [name for name in CHANNELS if settings.image_size >= smallest_side(name)]
+    fitting = [name for name in VARIANTS if settings.image_size >= smallest_side(name)]
     return ModelsResult(
         image_size=settings.image_size, variants=[_measure(name, settings.image_size) for name in fitting]
     )

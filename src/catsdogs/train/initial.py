@@ -8,12 +8,12 @@ differ by a hundredth of their size from photo to photo: without this the head s
 import torch
 from torch import nn
 
-from catsdogs.nets import Network
+from catsdogs.nets.plain import Plain
 
 PHOTOS = 128
 
 
-def standardise(network: Network, pixels: torch.Tensor) -> None:
+def standardise(network: Plain, pixels: torch.Tensor) -> None:
     """Rescale the weights of a fresh network in place, layer by layer, on a batch of uint8 [n, size, size, 3].
 
     The spread of a unit that answers the same for every photo is left alone.

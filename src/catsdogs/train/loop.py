@@ -1,11 +1,9 @@
-"""The training loop: epochs, validation, the best weights, and nothing about files or reports."""
+"""The training loop: steps, epochs, validation and checkpoints, and nothing about files or reports."""
 
 import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,94 +13,76 @@ from torch.nn import functional
 from catsdogs.artifacts import Epoch
 from catsdogs.errors import CatsdogsError
 from catsdogs.log import event, progress
-from catsdogs.nets import Network
+from catsdogs.nets.network import Network
 from catsdogs.packed import Packed
-from catsdogs.train.batches import evaluation_batches, training_batches
+from catsdogs.train.batches import TrainingBatches, evaluation_batches
 from catsdogs.train.checkpoint import Checkpoint
 from catsdogs.train.device import Device
+from catsdogs.train.interruption import Interruption, Stopped, watched
+from catsdogs.train.plan import Plan
+from catsdogs.train.training import Training
 
 EVALUATION_BATCH = 32
+SAVE_SECONDS = 60.0
+VALIDATION_SHARE = 0.06
+"""Within a time budget, an epoch is validated only where that costs at most this share of the time so far."""
 
 
-@dataclass
-class Training:
-    """State of a run; everything in it is saved at the end of an epoch."""
-
-    network: Network
-    optimiser: torch.optim.Optimizer
-    best: dict[str, torch.Tensor] = field(default_factory=dict)
-    best_epoch: int = 0
-    history: list[Epoch] = field(default_factory=list)
-
-    @property
-    def best_row(self) -> Epoch:
-        return self.history[self.best_epoch - 1]
-
-    def note(self, epoch: Epoch) -> None:
-        """Keep a copy of the weights where this epoch is the best: higher accuracy, then lower loss."""
-        self.history.append(epoch)
-        if not self.best_epoch or _rank(epoch) > _rank(self.best_row):
-            # clone: a reference would turn into the last weights as training goes on
-            self.best = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
-            self.best_epoch = epoch.epoch
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "epoch": len(self.history),
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "best": self.best,
-            "best_epoch": self.best_epoch,
-            "history": [row.model_dump() for row in self.history],
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.best, self.best_epoch = state["best"], state["best_epoch"]
-        self.history = [Epoch(**row) for row in state["history"]]
+class _Abandoned(Exception):
+    """A step was given up half-way: nothing of it has reached the weights."""
 
 
 def fit(
-    network: Network, train: Packed, val: Packed, *, epochs: int, batch_size: int, learning_rate: float, seed: int,
-    device: Device, checkpoint: Checkpoint, after_epoch: Callable[[Epoch], None],
+    network: Network, train: Packed, val: Packed, plan: Plan, *, smallest_side: int, device: Device,
+    checkpoint: Checkpoint, after_epoch: Callable[[Epoch], None],
 ) -> Training:
-    """Train `network` in place with Adam and a cosine to zero; afterwards it holds the best epoch's weights.
+    """Train `network` in place; afterwards it holds the best epoch's weights.
 
-    `after_epoch` is called with every epoch's row, those of a run that is gone on from included. Raises
-    CatsdogsError where the loss stops being a number; the last checkpoint stays.
+    `after_epoch` is called with every validated epoch, those of a run that is gone on from included. Raises
+    CatsdogsError where the loss stops being a number (the last checkpoint stays), Stopped after SIGTERM.
     """
     network.to(device.device)
-    training = Training(network, torch.optim.Adam(network.parameters(), lr=learning_rate))
+    training = Training.begin(network, plan)
     resume(training, checkpoint)
     for row in training.history:
         after_epoch(row)
-    steps = math.ceil(len(train.labels) / batch_size)
-    remaining = (epochs - len(training.history)) * len(train.labels)
-    with progress("train", remaining, unit="images") as bar:
-        for number in range(len(training.history) + 1, epochs + 1):
+    batches = TrainingBatches(train, plan.batch_size, plan.seed, plan.recipe.augmentation)
+    packed_side = train.pixels.shape[1]
+    saved, validation_seconds = time.monotonic(), 0.0
+    left = max(0, plan.epochs * len(batches) - training.steps) * plan.batch_size if plan.seconds is None else 0
+    with watched() as interruption, progress("train", left, unit="images") as bar:
+        while (done := plan.done(training.steps, len(batches), training.seconds)) < 1:
+            number, step = divmod(training.steps, len(batches))
+            training.scale_rates(plan.recipe.rate(done))
+            side = plan.recipe.side(done, packed_side, smallest_side)
             started = time.perf_counter()
-            network.train()
-            total = 0.0
-            for step, (pixels, labels) in enumerate(training_batches(train, batch_size, seed, number)):
-                done = ((number - 1) * steps + step) / (epochs * steps)
-                for group in training.optimiser.param_groups:
-                    group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-                loss = step_on(training, pixels, labels, device)
-                _check_finite(loss, f"at step {step + 1} of epoch {number}", learning_rate)
-                total += loss * len(labels)
-                bar.advance(len(labels), note=f"epoch {number}/{epochs}  loss {loss:.3f}")
-            seconds = time.perf_counter() - started
-            logits = answers(network, val, device)
-            row = Epoch(
-                epoch=number, train_loss=total / len(train.labels), val_loss=cross_entropy(logits, val.labels),
-                val_accuracy=float((logits.argmax(1) == val.labels).mean()),
-                images_per_second=len(train.labels) / seconds,
-            )
-            _check_finite(row.val_loss, f"on the validation photos after epoch {number}", learning_rate)
-            training.note(row)
-            checkpoint.save(training.state())
-            after_epoch(row)
+            pixels, labels = batches.get(number + 1, step, side)
+            training.input_seconds += time.perf_counter() - started
+            try:
+                loss = step_on(training, pixels, labels, device, plan.recipe.label_smoothing, interruption)
+            except _Abandoned:
+                checkpoint.save(training.state())
+                raise Stopped("Stopped; run the same command again to go on.") from None
+            _check_finite(loss, f"at step {step + 1} of epoch {number + 1}", plan.learning_rate)
+            _count(training, loss * len(labels), time.perf_counter() - started)
+            bar.advance(len(labels), note=f"epoch {number + 1}  {side} px  loss {loss:.3f}")
+            done = plan.done(training.steps, len(batches), training.seconds)
+            if step + 1 == len(batches) or done == 1:
+                if done == 1 or plan.seconds is None or validation_seconds < VALIDATION_SHARE * training.seconds:
+                    started = time.perf_counter()
+                    seen = (step + 1) * plan.batch_size if step + 1 < len(batches) else len(train.labels)
+                    row = _validated(training, val, device, number + 1, seen)
+                    _check_finite(row.val_loss, f"on the validation photos after epoch {number + 1}",
+                                  plan.learning_rate)
+                    training.note(row)
+                    validation_seconds += 2 * (time.perf_counter() - started)  # this one, and the next one's share
+                    after_epoch(row)
+                training.epoch_loss = training.epoch_seconds = 0.0
+                checkpoint.save(training.state())
+                saved = time.monotonic()
+            elif interruption.asked or time.monotonic() - saved > SAVE_SECONDS:
+                checkpoint.save(training.state())
+                saved = time.monotonic()
     network.load_state_dict(training.best)
     return training
 
@@ -119,24 +99,48 @@ def resume(training: Training, checkpoint: Checkpoint) -> None:
         training.restore(fresh)  # some layers may have been overwritten before one did not fit
         event("checkpoint_ignored", because="it was written for another network", path=checkpoint.path)
         return
-    event("resumed", epoch=len(training.history), path=checkpoint.path)
+    event("resumed", step=training.steps, path=checkpoint.path)
 
 
-def step_on(training: Training, pixels: torch.Tensor, labels: torch.Tensor, device: Device) -> float:
-    """One step on a batch; the gradient is summed over pieces of it, which changes rounding only."""
-    training.optimiser.zero_grad(set_to_none=True)
+def step_on(
+    training: Training, pixels: torch.Tensor, labels: torch.Tensor, device: Device, smoothing: float = 0.0,
+    interruption: Interruption | None = None,
+) -> float:
+    """One step on a batch; the gradient is summed over pieces of it, which changes rounding only.
+
+    Returns the mean loss. A step of a large network takes long on a processor, so SIGTERM ends it between pieces.
+    """
+    training.network.train()
+    for optimiser in training.optimisers:
+        optimiser.zero_grad(set_to_none=True)
     piece = device.piece(len(labels), pixels.shape[1])
     total = 0.0
     for start in range(0, len(labels), piece):
+        if interruption is not None and interruption.asked:
+            raise _Abandoned
         truth = labels[start:start + piece].to(device.device)
+        photos = pixels[start:start + piece].to(device.device, non_blocking=True)
         with device.autocast():
-            photos = pixels[start:start + piece].to(device.device, non_blocking=True)
             logits = training.network(photos, blocked=device.blocked)
-        loss = functional.cross_entropy(logits.float(), truth, reduction="sum") / len(labels)
+        loss = functional.cross_entropy(logits.float(), truth, reduction="sum", label_smoothing=smoothing) / len(labels)
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
-    training.optimiser.step()
+    for optimiser in training.optimisers:
+        optimiser.step()
+    training.steps += 1
+    training.average.update(training.network, training.steps)
     return total
+
+
+def seconds_a_photo(network: Network, side: int, device: Device) -> float:
+    """How long the network takes to answer one photo of a batch, measured on blank ones."""
+    network.to(device.device).eval()
+    blank = torch.zeros(EVALUATION_BATCH, side, side, 3, dtype=torch.uint8, device=device.device)
+    with torch.inference_mode(), device.autocast():
+        network(blank)
+        started = time.perf_counter()
+        network(blank).cpu()
+    return (time.perf_counter() - started) / EVALUATION_BATCH
 
 
 def answers(network: Network, photos: Packed, device: Device) -> npt.NDArray[np.float32]:
@@ -154,10 +158,21 @@ def cross_entropy(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
     return float(functional.cross_entropy(torch.from_numpy(logits) / temperature, torch.from_numpy(labels)))
 
 
+def _count(training: Training, loss: float, seconds: float) -> None:
+    training.epoch_loss += loss
+    training.epoch_seconds += seconds
+    training.seconds += seconds
+
+
+def _validated(training: Training, val: Packed, device: Device, number: int, seen: int) -> Epoch:
+    logits = answers(training.average.network, val, device)
+    return Epoch(
+        epoch=number, train_loss=training.epoch_loss / seen, val_loss=cross_entropy(logits, val.labels),
+        val_accuracy=float((logits.argmax(1) == val.labels).mean()),
+        images_per_second=seen / training.epoch_seconds,
+    )
+
+
 def _check_finite(loss: float, where: str, learning_rate: float) -> None:
     if not math.isfinite(loss):
         raise CatsdogsError(f"The loss is {loss} {where}: lower --learning-rate (now {learning_rate:g}).")
-
-
-def _rank(row: Epoch) -> tuple[float, float]:
-    return row.val_accuracy, -row.val_loss

@@ -12,20 +12,29 @@ from catsdogs.artifacts import Epoch, Lineage, TrainingMetrics
 from catsdogs.errors import UsageError
 from catsdogs.export import export
 from catsdogs.files import digest_of, sha256_file
+from catsdogs.machine import seconds_alive
 from catsdogs.provenance import commit, versions
-from catsdogs.nets import build, smallest_side, variant_name
+from catsdogs.nets.network import Network
+from catsdogs.nets.plain import Plain
+from catsdogs.nets.registry import build, smallest_side, variant_name
 from catsdogs.packed import PackedPhotos, open_packed
 from catsdogs.settings.training import TrainSettings
-from catsdogs.train.batches import training_batches
+from catsdogs.train.batches import TrainingBatches
 from catsdogs.train.calibration import fit_temperature
 from catsdogs.train.checkpoint import Checkpoint
 from catsdogs.train.device import Device, choose
 from catsdogs.train.initial import PHOTOS, standardise
-from catsdogs.train.loop import Training, answers, fit
+from catsdogs.train.loop import answers, fit, seconds_a_photo
+from catsdogs.train.plan import Plan
 from catsdogs.train.plots import plot_confusion, plot_losses
+from catsdogs.train.recipe import RECIPES
 from catsdogs.train.report import TestFigures, judge
 from catsdogs.train.tracking import Tracker, tracked
+from catsdogs.train.training import Training
 from catsdogs.weights import WeightsCard, save_weights
+
+
+SECONDS_AFTER = 6.0  # for calibration, export, plots and closing the run; measured 3 to 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +53,8 @@ class TrainResult:
             f"(95 % interval {interval.low:.1%} to {interval.high:.1%})",
             f"             AUC {figures.auc:.3f}, log-loss {figures.log_loss:.3f}, "
             f"calibration error {figures.expected_calibration_error:.1%}",
-            f"speed        {figures.images_per_second:,.0f} images/s on {figures.device}, {figures.precision}",
+            f"speed        {figures.images_per_second:,.0f} images/s on {figures.device}, {figures.precision}; "
+            f"input took {figures.input_share:.1%} of a step",
             f"report       {self.artifact_dir}/metrics.json, confusion_matrix.png, loss_curve.png",
         ])
 
@@ -75,10 +85,19 @@ def _train(settings: TrainSettings, variant: str, tracker: Tracker) -> TrainResu
         )
     tracker.parameters({"image_size": about.image_size, "splits_digest": about.splits_digest})
     device = choose(settings.force_cpu)
+    recipe = RECIPES[variant]
     torch.manual_seed(settings.seed)
     network = build(variant, len(about.classes))
-    standardise(network, next(training_batches(photos.train, PHOTOS, settings.seed, epoch=0))[0])
+    if recipe.standardised:
+        assert isinstance(network, Plain)
+        standardise(network, TrainingBatches(photos.train, PHOTOS, settings.seed).get(0, 0, about.image_size)[0])
     checkpoint = Checkpoint(settings.artifact_dir, _key(settings, variant, photos, device))
+    if not settings.resume:
+        checkpoint.remove()
+    plan = Plan(
+        recipe=recipe, epochs=settings.epochs, batch_size=settings.batch_size, learning_rate=settings.learning_rate,
+        seed=settings.seed, seconds=_training_seconds(settings.time_budget, network, photos, device),
+    )
     clock.done("setup")
 
     def after_epoch(row: Epoch) -> None:
@@ -86,9 +105,8 @@ def _train(settings: TrainSettings, variant: str, tracker: Tracker) -> TrainResu
                         step=row.epoch)
 
     training = fit(
-        network, photos.train, photos.val, epochs=settings.epochs, batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate, seed=settings.seed, device=device, checkpoint=checkpoint,
-        after_epoch=after_epoch,
+        network, photos.train, photos.val, plan, smallest_side=smallest_side(variant), device=device,
+        checkpoint=checkpoint, after_epoch=after_epoch,
     )
     clock.done("training")
     temperature = fit_temperature(answers(network, photos.val, device), photos.val.labels)
@@ -114,6 +132,26 @@ def _train(settings: TrainSettings, variant: str, tracker: Tracker) -> TrainResu
     return TrainResult(model=settings.output_model, artifact_dir=settings.artifact_dir, metrics=metrics)
 
 
+def _training_seconds(
+    budget: float | None, network: Network, photos: PackedPhotos, device: Device
+) -> float | None:
+    """What of the budget is left for steps, once the photos have been answered and the model is exported.
+
+    Raises UsageError where that is less than half of it.
+    """
+    if budget is None:
+        return None
+    count = 2 * len(photos.val.labels) + len(photos.test.labels)
+    after = SECONDS_AFTER + count * seconds_a_photo(network, photos.about.image_size, device)
+    left = budget - seconds_alive() - after
+    if left < budget / 2:
+        raise UsageError(
+            f"--time-budget {budget:g}s is too short here: {budget - left:.0f} s of it go to starting, testing and "
+            f"exporting; give at least {2 * (budget - left):.0f}s."
+        )
+    return left
+
+
 class _Clock:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -136,7 +174,7 @@ def _check_writable(*folders: Path) -> None:
 def _key(settings: TrainSettings, variant: str, photos: PackedPhotos, device: Device) -> str:
     """Digest of everything that decides the weights: a checkpoint fits only the same training."""
     return digest_of([
-        variant, settings.epochs, settings.batch_size, settings.learning_rate, settings.seed,
+        variant, settings.time_budget or settings.epochs, settings.batch_size, settings.learning_rate, settings.seed,
         photos.about.splits_digest, photos.about.image_size, str(device), torch.get_num_threads(), versions(),
     ])
 
@@ -168,6 +206,7 @@ def _metrics(
         best_val_accuracy=training.best_row.val_accuracy,
         history=training.history,
         images_per_second=median(row.images_per_second for row in training.history),
+        input_share=training.input_seconds / training.seconds,
         seconds=seconds,
         device=device.device.type,
         precision=str(device.precision).removeprefix("torch."),

@@ -1,0 +1,64 @@
+"""Augmentation of a whole batch at once: one resampling for crop, rotation and mirroring, then colours."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Ranges to draw from, for each photo anew."""
+
+    smallest_area: float = 0.4  # of the photo, kept by the crop
+    aspect: float = 0.15  # natural logarithm of width to height, either way
+    degrees: float = 12.0
+    contrast: float = 0.3
+    brightness: float = 0.3  # in standard deviations of pixels
+    tint: float = 0.1  # the same, for each colour
+
+
+def augmented(photos: torch.Tensor, size: int, ranges: Augmentation, random: torch.Generator) -> torch.Tensor:
+    """uint8 [n, side, side, 3] -> float32 [n, size, size, 3] of about 0 to 255, in channels-last memory."""
+    values = photos.permute(0, 3, 1, 2).to(torch.float32)
+    while values.shape[-1] >= 2 * size:  # or resampling would skip pixels
+        values = functional.avg_pool2d(values, 2)
+    grid = functional.affine_grid(_placements(len(photos), ranges, random), [len(photos), 3, size, size],
+                                  align_corners=False)
+    values = functional.grid_sample(values, grid.to(values.device), mode="bilinear", padding_mode="reflection",
+                                    align_corners=False)
+    return _recoloured(values, ranges, random).permute(0, 2, 3, 1)
+
+
+def mirrored(photos: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+    """Half of the photos, uint8 [n, side, side, 3], mirrored left to right."""
+    flips = torch.rand(len(photos), generator=random) < 0.5
+    return torch.where(flips.to(photos.device)[:, None, None, None], photos.flip(2), photos)
+
+
+def _placements(count: int, ranges: Augmentation, random: torch.Generator) -> torch.Tensor:
+    """[count, 2, 3]: where in the photo each pixel of the crop lies, in units of half a side."""
+    area = _uniform(count, ranges.smallest_area, 1, random)
+    aspect = _uniform(count, -ranges.aspect, ranges.aspect, random).exp()
+    width, height = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
+    across, down = (_uniform(count, -1, 1, random) * (1 - side) for side in (width, height))
+    angle = _uniform(count, -ranges.degrees, ranges.degrees, random) * math.pi / 180
+    mirror = torch.where(torch.rand(count, generator=random) < 0.5, -1.0, 1.0)
+    rows = (width * angle.cos() * mirror, -height * angle.sin(), across,
+            width * angle.sin() * mirror, height * angle.cos(), down)
+    return torch.stack(rows, dim=1).view(count, 2, 3)
+
+
+def _recoloured(values: torch.Tensor, ranges: Augmentation, random: torch.Generator) -> torch.Tensor:
+    count, device = len(values), values.device
+    contrast = 1 + _uniform(count, -ranges.contrast, ranges.contrast, random)
+    shift = _uniform(count, -ranges.brightness, ranges.brightness, random)[:, None]
+    shift = shift + _uniform(3 * count, -ranges.tint, ranges.tint, random).view(count, 3)
+    contrast, shift = contrast.to(device)[:, None, None, None], shift.to(device)[:, :, None, None]
+    mean = values.mean(dim=(1, 2, 3), keepdim=True)
+    return values * contrast + (mean * (1 - contrast) + shift * 64)  # 64: about a standard deviation of pixels
+
+
+def _uniform(count: int, low: float, high: float, random: torch.Generator) -> torch.Tensor:
+    return low + (high - low) * torch.rand(count, generator=random)

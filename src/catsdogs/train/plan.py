@@ -1,0 +1,23 @@
+"""How long a training goes on, and how far it is."""
+
+from dataclasses import dataclass
+
+from catsdogs.train.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A number of epochs, or with `seconds` as many steps as fit into that time; then `epochs` does not count."""
+
+    recipe: Recipe
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    seconds: float | None = None
+
+    def done(self, steps: int, steps_an_epoch: int, seconds: float) -> float:
+        """Share of the training that is done after so many steps, which took so many seconds; 1 at its end."""
+        if self.seconds is not None:
+            return min(1.0, seconds / max(self.seconds, 1e-9)) if steps else 0.0
+        return steps / (self.epochs * steps_an_epoch)

@@ -1,0 +1,79 @@
+"""How each variant is trained: what `--epochs`, `--batch-size` and `--learning-rate` leave open."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from catsdogs.nets.network import Network
+from catsdogs.train.augment import Augmentation
+from catsdogs.train.muon import Muon
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Until this share of the training is done, photos are of this share of their packed side."""
+
+    until: float
+    scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    muon: float | None = None
+    """Muon's learning rate, as a multiple of --learning-rate; None trains everything with Adam."""
+    warm_up: float = 0.0
+    """Share of the training in which the learning rate rises from 0."""
+    decay: Literal["cosine", "linear"] = "cosine"
+    label_smoothing: float = 0.0
+    averaging: float = 0.0
+    """Share of the average of weights that each step keeps; 0 takes the last weights as they are."""
+    augmentation: Augmentation | None = None
+    """None mirrors photos and leaves them alone otherwise."""
+    phases: tuple[Phase, ...] = (Phase(1, 1),)
+    standardised: bool = False
+    """Fit the first weights to the photos (initial.py); for networks without normalisation."""
+
+    def rate(self, done: float) -> float:
+        """Share of the learning rate at a share of the training, 0 to 1."""
+        if done < self.warm_up:
+            return max(done, 1e-3) / self.warm_up
+        left = (1 - done) / (1 - self.warm_up)
+        return max(0.0, left if self.decay == "linear" else 0.5 * (1 - math.cos(math.pi * left)))
+
+    def side(self, done: float, packed: int, smallest: int) -> int:
+        """Side of the photos at a share of the training: a multiple of 8, at most the packed side."""
+        scale = next((phase.scale for phase in self.phases if done < phase.until), 1.0)
+        if scale == 1:
+            return packed
+        return min(packed, max(smallest, 8 * round(packed * scale / 8)))
+
+    def optimisers(self, network: Network, learning_rate: float) -> list[torch.optim.Optimizer]:
+        if self.muon is None:
+            return [torch.optim.Adam(network.parameters(), lr=learning_rate)]
+        matrices = list(_inner_convolutions(network))
+        taken = {id(weight) for weight in matrices}
+        others = [weight for weight in network.parameters() if id(weight) not in taken]
+        return [
+            Muon(matrices, lr=learning_rate * self.muon),
+            torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0),
+        ]
+
+
+def _inner_convolutions(network: Network) -> Iterable[torch.Tensor]:
+    """Weights of every convolution but the first, which sees pixels and gains nothing from Muon."""
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    return (convolution.weight for convolution in convolutions[1:])
+
+
+RECIPES = {
+    "baseline": Recipe(standardised=True),
+    "wider": Recipe(standardised=True),
+    "fast": Recipe(
+        muon=60, warm_up=0.15, decay="linear", label_smoothing=0.1, averaging=0.99, augmentation=Augmentation(),
+        phases=(Phase(0.7, 2 / 3), Phase(1, 1)),
+    ),
+}

@@ -1,0 +1,78 @@
+"""The state of a run: all that a checkpoint holds."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from catsdogs.artifacts import Epoch
+from catsdogs.nets.network import Network
+from catsdogs.train.averaging import Average
+from catsdogs.train.plan import Plan
+
+
+@dataclass
+class Training:
+    network: Network
+    optimisers: list[torch.optim.Optimizer]
+    average: Average
+    rates: list[float]  # learning rate of each optimiser at full height
+    steps: int = 0
+    seconds: float = 0.0  # spent in steps
+    epoch_loss: float = 0.0  # sum over the photos of this epoch so far
+    epoch_seconds: float = 0.0
+    input_seconds: float = 0.0  # of `seconds`, spent on making batches
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+    best_epoch: int = 0  # number of the best row of the history
+    history: list[Epoch] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, network: Network, plan: Plan) -> "Training":
+        optimisers = plan.recipe.optimisers(network, plan.learning_rate)
+        rates = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
+        return cls(network, optimisers, Average(network, plan.recipe.averaging), rates)
+
+    @property
+    def best_row(self) -> Epoch:
+        return self.history[self.best_epoch - 1]
+
+    def scale_rates(self, share: float) -> None:
+        for optimiser, rate in zip(self.optimisers, self.rates, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * share
+
+    def note(self, row: Epoch) -> None:
+        """Keep a copy of the averaged weights where this epoch is the best: higher accuracy, then lower loss."""
+        self.history.append(row)
+        if not self.best_epoch or _rank(row) > _rank(self.best_row):
+            # clone: a reference would turn into the last weights as training goes on
+            self.best = {name: tensor.detach().clone() for name, tensor in self.average.network.state_dict().items()}
+            self.best_epoch = len(self.history)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.network.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "numbers": {name: getattr(self, name) for name in _NUMBERS},
+            "best": self.best,
+            "history": [row.model_dump() for row in self.history],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Raises errors of many kinds where the state is of another network."""
+        self.network.load_state_dict(state["network"])
+        self.average.network.load_state_dict(state["average"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        for name in _NUMBERS:
+            setattr(self, name, state["numbers"][name])
+        self.best = state["best"]
+        self.history = [Epoch(**row) for row in state["history"]]
+
+
+_NUMBERS = ("steps", "seconds", "epoch_loss", "epoch_seconds", "input_seconds", "best_epoch")
+
+
+def _rank(row: Epoch) -> tuple[float, float]:
+    return row.val_accuracy, -row.val_loss
