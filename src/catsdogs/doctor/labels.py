@@ -24,51 +24,64 @@ SEED = 42
 Views = dict[str, npt.NDArray[np.uint8]]  # digest -> the photo as the networks see it
 
 
+def require(processed: Path) -> None:
+    """Raises CatsdogsError where the parts for it are not installed, UsageError where nothing was preprocessed."""
+    missing = [name for name in ("cleanlab", "torch") if find_spec(name) is None]
+    if missing:
+        raise CatsdogsError(f"--labels needs {' and '.join(missing)}: pip install 'catsdogs[doctor]'.")
+    if not (processed / Preprocessed.FILE_NAME).exists():
+        raise UsageError(f"--labels needs the processed photos, and {processed} holds none: run `catsdogs preprocess`.")
+
+
 def check_labels(
     kept: list[ManifestRow], splits: dict[str, set[str]], processed: Path, fixes: dict[str, Fix], folds: int,
     epochs: int,
 ) -> tuple[LabelCheck, Views]:
     """Judge every photo that is both kept and packed; photos whose label a person has decided on are not listed.
 
-    Raises CatsdogsError where the parts for it are not installed, UsageError where nothing was preprocessed.
+    Raises UsageError where photos are too few, or not those that were preprocessed.
     """
-    missing = [name for name in ("cleanlab", "torch") if find_spec(name) is None]
-    if missing:
-        raise CatsdogsError(f"--labels needs {' and '.join(missing)}: pip install 'catsdogs[doctor]'.")
-    if not (processed / Preprocessed.FILE_NAME).exists():
-        raise UsageError(f"--labels needs the processed photos, and {processed} holds none: run `catsdogs preprocess`.")
     started = time.monotonic()
-    rows, pixels = _small(kept, processed)
+
+    from catsdogs.doctor.folds import out_of_fold, smallest_side
+
+    rows, pixels = _small(kept, processed, smallest_side())
     classes = sorted({row.label for row in rows})
     labels = np.array([classes.index(row.label) for row in rows], dtype=np.int64)
     parts = np.array([fold_of(row.group, folds) for row in rows], dtype=np.int64)
     _refuse_thin(labels, parts, classes, folds)
-
-    from catsdogs.doctor.folds import out_of_fold
-
     with progress("labels", epochs * int(sum((parts != part).sum() for part in np.unique(parts)))) as bar:
         answers = out_of_fold(pixels, labels, parts, classes=len(classes), epochs=epochs, seed=SEED, bar=bar)
-    wrong, quality = confident_learning(labels, answers)
-    decided = {digest for digest, fix in fixes.items() if fix.action in (Action.KEEP, Action.RELABEL)}
-    order = [place for place in np.argsort(quality, kind="stable") if rows[place].digest not in decided]
-    ranked = []
-    for place in order[:RANKED]:
-        row, answer = rows[place], answers[place].copy()
-        own = float(answer[labels[place]])
-        answer[labels[place]] = -1
-        best = int(answer.argmax())
-        split = "+".join(sorted(splits.get(row.digest, ()))) or None
-        ranked.append(WrongLabel(
-            photo=Photo.of(row, split, row.path), suggested=classes[best], probability=float(answer[best]),
-            own_probability=own, issue=bool(wrong[place]),
-            fix=fix_line(row.digest, Action.RELABEL, f"it shows a {classes[best]}", classes[best]),
-        ))
+    suspicious = rank(rows, labels, answers, classes, splits, fixes)
     check = LabelCheck(
         photos=len(rows), folds=folds, epochs=epochs, accuracy=float((answers.argmax(axis=1) == labels).mean()),
-        issues=int(sum(wrong[place] for place in order)), seconds=time.monotonic() - started, ranked=ranked,
+        issues=sum(one.issue for one in suspicious), seconds=time.monotonic() - started, ranked=suspicious[:RANKED],
     )
-    views = {rows[place].digest: pixels[place] for place in order[:RANKED]}
-    return check, views
+    places = {row.digest: place for place, row in enumerate(rows)}
+    return check, {one.photo.digest: pixels[places[one.photo.digest]] for one in check.ranked}
+
+
+def rank(
+    rows: list[ManifestRow], labels: npt.NDArray[np.int64], answers: npt.NDArray[np.float32], classes: list[str],
+    splits: dict[str, set[str]], fixes: dict[str, Fix],
+) -> list[WrongLabel]:
+    """Photos by how little the answers [n, classes] agree with their labels [n]; without those a person decided on."""
+    wrong, quality = confident_learning(labels, answers)
+    decided = {digest for digest, fix in fixes.items() if fix.action in (Action.KEEP, Action.RELABEL)}
+    ranked = []
+    for place in np.argsort(quality, kind="stable"):
+        row, own = rows[place], int(labels[place])
+        if row.digest in decided:
+            continue
+        others = np.where(np.arange(len(classes)) == own, -1, answers[place])
+        best = int(others.argmax())
+        split = "+".join(sorted(splits.get(row.digest, ()))) or None
+        ranked.append(WrongLabel(
+            photo=Photo.of(row, split, row.path), suggested=classes[best], probability=float(others[best]),
+            own_probability=float(answers[place, own]), issue=bool(wrong[place]),
+            fix=fix_line(row.digest, Action.RELABEL, f"it shows a {classes[best]}", classes[best]),
+        ))
+    return ranked
 
 
 def confident_learning(
@@ -78,7 +91,7 @@ def confident_learning(
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
-    wrong = find_label_issues(labels, answers, filter_by="both", n_jobs=1)
+    wrong = find_label_issues(labels, answers, n_jobs=1)
     return np.asarray(wrong), np.asarray(get_label_quality_scores(labels, answers))
 
 
@@ -87,10 +100,10 @@ def fold_of(group: str, folds: int) -> int:
     return int.from_bytes(sha256(f"fold:{group}".encode()).digest()[:8]) % folds
 
 
-def _small(kept: list[ManifestRow], processed: Path) -> tuple[list[ManifestRow], npt.NDArray[np.uint8]]:
+def _small(kept: list[ManifestRow], processed: Path, least: int) -> tuple[list[ManifestRow], npt.NDArray[np.uint8]]:
     by_digest = {row.digest: row for row in kept}
     packed = open_packed(processed)
-    side = min(SIDE, packed.about.image_size)
+    side = max(min(SIDE, packed.about.image_size), least)
     found = [
         (by_digest[row.digest], split.pixels, place)
         for split in (packed.train, packed.val, packed.test) for place, row in enumerate(split.rows)

@@ -12,7 +12,7 @@ import numpy as np
 from catsdogs.artifacts import MANIFEST, SPLITS, ManifestRow, SplitRow, Verdict, read_manifest, read_splits
 from catsdogs.doctor.changes import changes, remember
 from catsdogs.doctor.copies import exact_copies, near_copies
-from catsdogs.doctor.labels import Views, check_labels
+from catsdogs.doctor.labels import Views, check_labels, require
 from catsdogs.doctor.measure import Measure, measure
 from catsdogs.doctor.odd import oddities
 from catsdogs.doctor.present import present
@@ -70,6 +70,8 @@ def doctor(settings: DoctorSettings) -> DoctorResult:
     started = time.monotonic()
     if not settings.data_dir.is_dir():
         raise UsageError(f"{settings.data_dir} does not exist: run `catsdogs ingest` first, or name --data-dir.")
+    if settings.labels:
+        require(settings.processed_dir)
     rows, fixes = read_manifest(settings.data_dir), read_fixes(settings.fixes)
     kept = [row for row in rows if row.verdict == Verdict.KEPT]
     split_rows = read_splits(settings.processed_dir) if (settings.processed_dir / SPLITS).exists() else []
