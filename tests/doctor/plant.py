@@ -2,12 +2,14 @@
 
 import io
 import random
+import zipfile
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from catsdogs.doctor.report import DataReport
 from tests.doctor.faults import JUNK, junk, near_copy, saved
 from tests.photos import write
 
@@ -73,3 +75,40 @@ def plant(
 
 def _opened(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def real_photos(archive: Path, per_class: int, seed: int) -> dict[str, list[bytes]]:
+    """So many cats and dogs, drawn by lot from an archive laid out as Microsoft's."""
+    with zipfile.ZipFile(archive) as opened:
+        photos = {}
+        for folder in ("Cat", "Dog"):
+            names = sorted(name for name in opened.namelist() if f"/{folder}/" in name and name.endswith(".jpg"))
+            random.Random(seed).shuffle(names)
+            photos[folder.lower()] = [opened.read(name) for name in names[:per_class]]
+    return photos
+
+
+def found(planted: Planted, report: DataReport) -> dict[str, float]:
+    """Shares of the planted faults that the report names, and how many good photos it accuses."""
+    groups = [{photo.source for photo in group.photos} for group in report.copies]
+    bridges = {one.photo.source for one in report.refused if one.verdict == "bridge"}
+
+    def share(pairs: dict[str, str]) -> float:
+        together = [
+            any(one in group and other in group for group in groups) or one in bridges or other in bridges
+            for one, other in pairs.items()
+        ]
+        return sum(together) / max(len(together), 1)
+
+    odd = {one.photo.source for one in report.odd}
+    junk_names, copied = set(planted.junk), {*planted.exact, *planted.near}
+    accused = sum(not group & (copied | junk_names) for group in groups) + len(odd - junk_names)
+    figures = {
+        "exact": share(planted.exact), "near": share(planted.near),
+        "mirrored called copies": share(planted.mirrored) * len(planted.mirrored),
+        "junk": len(odd & junk_names) / max(len(junk_names), 1), "false alarms": float(accused),
+    }
+    if report.labels:
+        first = {one.photo.source for one in report.labels.ranked}
+        figures["flipped"] = len(first & set(planted.flipped)) / max(len(planted.flipped), 1)
+    return figures
