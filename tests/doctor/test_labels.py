@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,14 @@ import torch
 from catsdogs.artifacts import ManifestRow, Preprocessed, SplitRow, Verdict, write_splits
 from catsdogs.doctor.folds import out_of_fold, varied
 from catsdogs.doctor.labels import check_labels, confident_learning, fold_of, rank, require
+from catsdogs.doctor.rules import judge
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import sha256
 from catsdogs.fixes import Action, Fix
 from catsdogs.images import PREPARATION, encode
 from catsdogs.ingest.examine import examine
 from catsdogs.log import progress
+from catsdogs.settings.doctor import DoctorSettings
 from tests.models import colour_photo
 from tests.photos import write
 
@@ -54,7 +57,7 @@ def test_wrong_labels_come_first_with_the_line_that_mends_them(
     first = check.ranked[:WRONG]
     assert len({one.photo.digest for one in first} & wrong) >= WRONG - 1
     assert all(one.issue for one in first[:WRONG - 1]) and WRONG - 1 <= check.issues <= 2 * WRONG
-    assert check.photos == PHOTOS and check.accuracy > 0.85
+    assert check.photos == PHOTOS and check.accuracy > 0.85 and check.learned
     assert all(one.suggested != one.photo.label and f'label: "{one.suggested}"' in one.fix for one in check.ranked)
     assert views[first[0].photo.digest].shape == (16, 16, 3)
 
@@ -76,6 +79,21 @@ def test_what_a_person_decided_is_not_listed_and_the_rest_keeps_its_order() -> N
         rows[4].digest: Fix(digest=rows[4].digest, action=Action.DROP, who="me", why="ugly"),
     }
     assert rank(rows, labels, answers, ["a", "b", "c"], {}, decided) == plain[1:]
+
+
+def test_networks_that_only_guess_are_said_to_have_learned_nothing(
+    reddish_and_bluish: tuple[Path, list[ManifestRow], set[str]]
+) -> None:
+    processed, kept, _ = reddish_and_bluish
+    by_lot = [replace(row, label=("cat", "dog")[number // 2 % 2]) for number, row in enumerate(kept)]
+    check, _ = check_labels(by_lot, {}, processed, {}, folds=2, epochs=3)
+    assert not check.learned
+    settings = DoctorSettings(max_wrong_share=0)
+    rules = judge(settings, classes={"cat": 65, "dog": 65}, files=130, unusable=0, copies=[], odd=[], labels=check)
+    assert "max_wrong_share" not in {rule.name for rule in rules}
+    learned = check.model_copy(update={"learned": True, "issues": 1})
+    rules = judge(settings, classes={"cat": 65, "dog": 65}, files=130, unusable=0, copies=[], odd=[], labels=learned)
+    assert [rule.name for rule in rules if not rule.passed] == ["max_wrong_share"]
 
 
 def test_confident_learning_names_what_is_confidently_another_class() -> None:

@@ -96,6 +96,6 @@ def _ways_out(same: list[ManifestRow], problems: list[str]) -> list[str]:
 def _photos(rows: list[ManifestRow], splits: Splits) -> list[Photo]:
     return [
         Photo.of(row, "+".join(sorted(splits.get(row.digest, ()))) or None,
-                 row.path if row.verdict == Verdict.KEPT else "")
+                 {Verdict.KEPT: row.path, Verdict.CONFLICT: row.quarantine_path}.get(row.verdict, ""))
         for row in rows
     ]

@@ -57,6 +57,7 @@ class LabelCheck(Document):
     folds: int
     epochs: int
     accuracy: float  # of the out-of-fold answers against the labels as they are
+    learned: bool  # whether that is well above guessing; else neither figures nor ranking say anything
     issues: int
     seconds: float
     ranked: list[WrongLabel]  # the most suspicious first

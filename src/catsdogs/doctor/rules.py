@@ -22,7 +22,7 @@ def judge(
         Rule(name="min_per_class", words="photos in the smallest class", value=fewest, limit=settings.min_per_class,
              passed=fewest >= settings.min_per_class),
     ]
-    if labels is not None:
+    if labels is not None and labels.learned:  # else nothing is known of the labels, and the text says so
         share = labels.issues / max(labels.photos, 1)
         rules.append(_most("max_wrong_share", "share of probably wrong labels", share, settings.max_wrong_share))
     return rules

@@ -18,11 +18,12 @@ def section(anchor: str, title: str, *parts: Part) -> Html:
 
 def rules(report: DataReport) -> Html:
     rows: list[list[Part]] = [
-        [rule.words, f"{rule.value:.4g}", f"{rule.limit:g}", tag("code", rule.name),
-         tag("span", "kept" if rule.passed else "broken", class_="verdict " + ("good" if rule.passed else "bad"))]
+        [tag("span", "kept" if rule.passed else "broken", class_="verdict " + ("good" if rule.passed else "bad")),
+         rule.words, f"{rule.value:.4g}", f"{rule.limit:g}", tag("code", rule.name)]
         for rule in report.rules
     ]
-    return section("rules", "Rules", table(["what", "here", "limit", "in params.yaml", ""], rows))
+    shown = table(["", "what", "here", "limit", "in params.yaml"], rows, numbers_from=2)
+    return section("rules", "Rules", tag("div", shown, class_="rules"))
 
 
 def counts(report: DataReport) -> Html:
@@ -96,6 +97,8 @@ def labels(check: LabelCheck | None, views: Views, folder: Path) -> Html:
     said = (f"{check.folds} networks, each asked about photos that it had not seen, agree with {check.accuracy:.1%} of "
             f"{check.photos:,} labels. Confident learning counts {check.issues:,} labels as wrong. The most suspicious "
             "come first; beside each photo is what the network saw.")
+    if not check.learned:
+        said += " These networks learned too little to be believed: raise --label-epochs, or add photos."
     shown = [
         tag("figure",
             tag("div", pictures.thumbnail(folder / one.photo.path), pictures.pixels(views[one.photo.digest]),

@@ -49,7 +49,10 @@ class DoctorResult:
             f"put aside    {len(report.refused):,}",
         ]
         if report.labels:
-            lines.append(f"labels       {report.labels.issues:,} of {report.labels.photos:,} probably wrong")
+            check = report.labels
+            lines.append(f"labels       {check.issues:,} of {check.photos:,} probably wrong" if check.learned else
+                         f"labels       not judged: networks that agree with only {check.accuracy:.0%} of them learned "
+                         "too little; raise --label-epochs, or add photos")
         if report.changes:
             found = report.changes
             lines.append(f"changes      {len(found.added):,} added, {len(found.removed):,} removed, "

@@ -43,5 +43,6 @@ figcaption b{color:var(--ink);font-weight:600}
 .group{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.6rem .8rem;margin:.7rem 0}
 pre{background:var(--code);border-radius:.35rem;padding:.5rem .7rem;overflow-x:auto;font-size:.8rem;margin:.4rem 0}
 details{margin:.4rem 0}summary{cursor:pointer;color:var(--soft)}
+@media (max-width:40rem){.rules th:last-child,.rules td:last-child{display:none}}
 @media print{nav{display:none}}
 """

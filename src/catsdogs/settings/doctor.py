@@ -28,7 +28,7 @@ class DoctorSettings(Settings):
     label_folds: Annotated[int, Field(ge=2, le=10)] = 4
     """Trainings: each photo is judged by a network that has not seen it."""
     label_epochs: Count = 16
-    """Passes over the photos in each of them."""
+    """Passes over the photos in each of them: more for few photos, fewer for many."""
     max_across_splits: Annotated[int, Field(ge=0)] = 0
     """Fail when more groups of copies reach into two splits."""
     max_across_classes: Annotated[int, Field(ge=0)] = 0
