@@ -14,12 +14,12 @@ LAYERS = [
     ["__main__"],
     ["cli", "demo"],
     ["commands"],
-    ["sample", "ingest", "preprocess", "train", "package", "serve", "evaluate", "lineage"],
+    ["sample", "ingest", "preprocess", "train", "package", "serve", "evaluate", "lineage", "doctor"],
     ["export"],
     ["weights"],
     ["nets"],
     ["predictor", "packed"],
-    ["pool", "figures", "provenance"],
+    ["pool", "figures", "provenance", "fixes", "alike"],
     ["reports"],
     ["artifacts"],
     ["tables", "images"],
@@ -101,7 +101,7 @@ def test_nothing_happens_at_import() -> None:
     declarative = {"TypeVar", "Command", "frozenset", "re.compile", "SettingsConfigDict", "_config", "Annotated",
                    "Field", "namedtuple", "ParamSpec", "np.dtype", "Path", "dataclass", "lru_cache", "run", "dict",
                    "tuple", "ContextVar", "range", "len",
-                   "Entry", "Recipe", "Phase", "Augmentation", "BeforeValidator",
+                   "Entry", "Limit", "Recipe", "Phase", "Augmentation", "BeforeValidator",
                    "Processes", "slice"}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.parse(path.read_text()).body:
@@ -111,7 +111,8 @@ def test_nothing_happens_at_import() -> None:
 
 
 @pytest.mark.parametrize("module", ["catsdogs.serve.app", "catsdogs.predictor", "catsdogs.ingest.stage",
-                                    "catsdogs.preprocess.stage", "catsdogs.evaluate.post_deploy"])
+                                    "catsdogs.preprocess.stage", "catsdogs.evaluate.post_deploy",
+                                    "catsdogs.doctor.stage"])
 def test_torch_and_its_company_stay_out(module: str) -> None:
     code = f"import sys, {module}; print([m for m in ('torch', 'mlflow', 'sklearn', 'matplotlib') if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

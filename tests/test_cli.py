@@ -96,7 +96,7 @@ def test_our_own_bugs_keep_their_traceback() -> None:
 
 def test_params_yaml_is_equal_to_the_defaults() -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    settings = {"ingest": "ingest", "preprocess": "preprocess", "train": "train", "eval_batch": "eval-batch"}
+    settings = {name: name.replace("_", "-") for name in ("ingest", "doctor", "preprocess", "train", "eval_batch")}
     assert params.keys() == settings.keys()
     for stage, values in params.items():
         fields = COMMANDS[settings[stage]].settings_type().model_fields

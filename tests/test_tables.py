@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,21 @@ def test_eval_rows_round_trip(tmp_path: Path) -> None:
     rows = [EvalRow(path="batch/a.jpg", label="cat", digest="00")]
     write_eval_batch(tmp_path / "batch.csv", rows)
     assert read_eval_batch(tmp_path / "batch.csv") == rows
+
+
+def test_a_table_of_an_earlier_version_lacks_a_column_that_has_a_default(tmp_path: Path) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Old:
+        name: str
+
+    @dataclass(frozen=True, kw_only=True)
+    class New:
+        name: str
+        given: str = ""
+
+    write_table(tmp_path / "t.csv", Old, [Old(name="a")])
+    assert read_table(tmp_path / "t.csv", New, "x") == [New(name="a")]
+    write_table(tmp_path / "t.csv", New, [New(name="a", given="b")])
+    assert read_table(tmp_path / "t.csv", New, "x") == [New(name="a", given="b")]
+    with pytest.raises(CatsdogsError, match="columns"):
+        read_table(tmp_path / "t.csv", Old, "x")

@@ -1,5 +1,6 @@
 """Names and schemas of every file that passes between stages. Stages meet here, never in each other's code."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +27,7 @@ class Verdict(StrEnum):
     BRIDGE = "bridge"  # looks like photos of two groups at once: would join them, and move their splits
     QUARANTINED = "quarantined"  # no usable photo; `reason` says why
     SURPLUS = "surplus"  # beyond --max-per-class
+    DROPPED = "dropped"  # by a decision in fixes.yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,8 @@ class ManifestRow:
     phash: str  # 64-bit perceptual hash, hex
     group: str
     verdict: Verdict
-    reason: str
+    reason: str  # why it was refused; who relabelled a kept photo, and why
+    given: str = ""  # the class of its folder, where fixes.yaml says another
 
     @property
     def path(self) -> str:
@@ -49,6 +52,12 @@ class ManifestRow:
         from catsdogs.images import EXTENSIONS
 
         return f"{self.label}/{self.digest}.{EXTENSIONS[self.format]}"
+
+    @property
+    def quarantine_path(self) -> str:
+        """Where a refused file lies below the ingested folder, unless it is a duplicate or surplus."""
+        name = re.sub(r"[^\w.-]+", "_", self.source.rpartition("/")[2])[-80:]
+        return f"{QUARANTINE}/{self.label}/{self.digest[:16]}-{name}"
 
 
 def read_manifest(folder: Path) -> list[ManifestRow]:

@@ -11,6 +11,9 @@ from catsdogs.commands import COMMANDS, Command
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import explain_os_error
 
+# Package that may be missing -> the extra that brings it
+EXTRAS = {"torch": "train", "fastapi": "serve", "openvino": "serve", "mlflow": "train", "cleanlab": "doctor"}
+
 
 def overview() -> str:
     """What `catsdogs --help` prints."""
@@ -94,7 +97,7 @@ def guarded(name: str, work: Callable[[], int]) -> int:
         print(f"catsdogs {name}: interrupted; run the same command again to go on.", file=sys.stderr)
         return 130
     except ModuleNotFoundError as error:
-        extra = {"torch": "train", "fastapi": "serve", "openvino": "serve", "mlflow": "train"}.get(error.name or "")
+        extra = EXTRAS.get(error.name or "")
         if extra is None:
             raise
         print(f"catsdogs {name}: {error.name} is not installed: pip install 'catsdogs[{extra}]'.", file=sys.stderr)

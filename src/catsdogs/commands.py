@@ -36,6 +36,7 @@ COMMANDS = {
     "demo": Command("demo", "demo", "demo.DemoSettings", "the whole chain, on drawn or real photos"),
     "sample": Command("sample.stage", "sample", "data.SampleSettings", "draw labelled pictures to try everything with"),
     "ingest": Command("ingest.stage", "ingest", "data.IngestSettings", "raw photos -> checked, one folder per class"),
+    "doctor": Command("doctor.stage", "doctor", "doctor.DoctorSettings", "examine ingested photos", "data_dir"),
     "preprocess": Command("preprocess.stage", "preprocess", "data.PreprocessSettings", "-> resized, split by content"),
     "train": Command("train.stage", "train", "training.TrainSettings", "-> model.pt, model.onnx, metrics and plots"),
     "models": Command("train.compare", "models", "training.ModelsSettings", "list the network variants"),

@@ -3,6 +3,7 @@
 Reads as the tutorial: each step is the command that a person would type, and is printed as such.
 """
 
+import os
 import shlex
 import socket
 import subprocess
@@ -79,7 +80,7 @@ def demo(settings: DemoSettings) -> DemoResult:
     elif not photos.exists():
         raise UsageError(f"{photos} does not exist: name a folder or a zip of photos with --photos.")
     source = {"zip_path": photos} if photos.is_file() else {"source_dir": photos}
-    step("ingest", **source, output_dir=folder / "data/ingested")
+    step("ingest", **source, output_dir=folder / "data/ingested", fixes=os.devnull)
     step("preprocess", input_dir=folder / "data/ingested", output_dir=folder / "data/processed",
          image_size=settings.image_size)
     step("train", data_dir=folder / "data/processed", output_model=folder / "models/model.pt",

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -25,18 +25,21 @@ def write_table(path: Path, row_type: type[Row], rows: Iterable[Row]) -> None:
 def read_table(path: Path, row_type: type[Row], repair: str) -> list[Row]:
     """Read what `write_table` wrote. `repair` names the command that writes this file.
 
-    Raises CatsdogsError where the file is absent, or is not such a table.
+    Columns whose fields have defaults may be missing: tables of earlier versions stay readable. Raises CatsdogsError
+    where the file is absent, or is not such a table.
     """
     hints: dict[str, Any] = get_type_hints(row_type)
-    names = [field.name for field in fields(row_type)]  # type: ignore[arg-type]
+    columns = fields(row_type)  # type: ignore[arg-type]
+    names = [field.name for field in columns]
+    optional = {field.name for field in columns if field.default is not MISSING}
     try:
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             reader = csv.reader(file)
             header = next(reader, [])
-            if header != names:
+            if header != [name for name in names if name in header or name not in optional]:
                 raise CatsdogsError(f"{path} has the columns {header}, expected {names}: write it anew with {repair}.")
             return [
-                row_type(**{name: _cell(cell, hints[name]) for name, cell in zip(names, cells, strict=True)})
+                row_type(**{name: _cell(cell, hints[name]) for name, cell in zip(header, cells, strict=True)})
                 for cells in reader
             ]
     except FileNotFoundError:

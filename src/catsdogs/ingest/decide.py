@@ -5,18 +5,27 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from catsdogs.artifacts import ManifestRow, Verdict
-from catsdogs.ingest.groups import assign_groups
+from catsdogs.fixes import Fix
+from catsdogs.ingest.correct import BRIDGED, DUPLICATED, corrected, resolved_conflicts, uncorrected
+from catsdogs.ingest.groups import Alike, assign_groups
 
 
 def decide(
-    previous: list[ManifestRow], found: list[ManifestRow], *, bits: int, max_per_class: int | None
+    previous: list[ManifestRow],
+    found: list[ManifestRow],
+    *,
+    bits: int,
+    max_per_class: int | None,
+    alike: Alike | None = None,
+    fixes: dict[str, Fix] | None = None,
 ) -> list[ManifestRow]:
     """Verdicts for the rows of earlier runs and those found now, in that order.
 
     `found` are rows as examined: verdict KEPT where `reason` is empty, no group yet. Groups of photos kept
-    earlier stay as recorded; everything else is decided anew.
+    earlier stay as recorded; everything else is decided anew. `fixes` come last, on top of what would be without.
     """
-    rows = _merged(previous, found)
+    fixes = fixes or {}
+    rows = _merged([uncorrected(row) for row in previous], found)
     labels_of: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         if row.digest:
@@ -32,7 +41,7 @@ def decide(
             others = ", ".join(sorted(labels_of[row.digest]))
             decided[position] = _refused(row, Verdict.CONFLICT, f"the same photo under {others}")
         elif row.digest in seen:
-            decided[position] = _refused(row, Verdict.DUPLICATE, "the same bytes as another file")
+            decided[position] = _refused(row, Verdict.DUPLICATE, DUPLICATED)
         else:
             seen.add(row.digest)
             usable.append(row)
@@ -42,13 +51,28 @@ def decide(
         row.digest: (row.phash, row.group)
         for row in usable if row.verdict == Verdict.KEPT and row.group and row.digest not in surplus
     }
+    resolved = resolved_conflicts([decided.get(position, row) for position, row in enumerate(rows)], fixes)
+    recorded |= {
+        row.digest: (row.phash, row.group) for row in previous if row.group and row.digest in resolved
+    }
     new = {row.digest: row.phash for row in usable if row.digest not in surplus and row.digest not in recorded}
-    groups = {digest: group for digest, (_, group) in recorded.items()} | assign_groups(recorded, new, bits)
+    groups = {digest: group for digest, (_, group) in recorded.items()} | assign_groups(recorded, new, bits, alike)
     primary = {id(row) for row in usable}
-    return [
+    plain = [
         _placed(row, surplus, groups) if id(row) in primary else decided[position]
         for position, row in enumerate(rows)
     ]
+    return corrected(plain, fixes, _joining(resolved, plain, groups, bits, alike))
+
+
+def _joining(
+    resolved: dict[str, ManifestRow], rows: list[ManifestRow], groups: dict[str, str | None], bits: int,
+    alike: Alike | None,
+) -> dict[str, str | None]:
+    """Groups for conflicts that a decision resolves: they join what is there, as photos added later would."""
+    recorded = {row.digest: (row.phash, row.group) for row in rows if row.verdict == Verdict.KEPT}
+    late = {digest: row.phash for digest, row in resolved.items() if digest not in groups}
+    return assign_groups(recorded, late, bits, alike) | {digest: groups[digest] for digest in resolved.keys() - late}
 
 
 def _merged(previous: list[ManifestRow], found: list[ManifestRow]) -> list[ManifestRow]:
@@ -75,7 +99,7 @@ def _placed(row: ManifestRow, surplus: set[str], groups: dict[str, str | None]) 
         return _refused(row, Verdict.SURPLUS, "beyond --max-per-class")
     group = groups[row.digest]
     if group is None:
-        return _refused(row, Verdict.BRIDGE, "resembles photos of two groups")
+        return _refused(row, Verdict.BRIDGE, BRIDGED)
     return replace(row, verdict=Verdict.KEPT, group=group, reason="")
 
 

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from catsdogs.alike import Alike
 from catsdogs.artifacts import MANIFEST, ManifestRow, Verdict, read_manifest, write_manifest
 from catsdogs.errors import BadImage, CatsdogsError
 from catsdogs.files import claim_output, remove_partials, sha256
+from catsdogs.fixes import read_fixes, refuse_unknown
 from catsdogs.ingest.decide import decide
 from catsdogs.ingest.examine import Examination, examine
 from catsdogs.ingest.journal import Journal
@@ -56,6 +58,7 @@ def ingest(settings: IngestSettings) -> IngestResult:
     """
     started = time.monotonic()
     output = settings.output_dir
+    fixes = read_fixes(settings.fixes)
     source = open_source(settings.source_dir, settings.zip_path, output)
     files, outside = labelled(source.names())
     if outside:
@@ -73,13 +76,31 @@ def ingest(settings: IngestSettings) -> IngestResult:
             found += rows
             bar.advance(len(rows))
     _refuse_rotten(found, settings.max_bad_share, output)
-    rows = decide(previous, found, bits=settings.near_duplicate_bits, max_per_class=settings.max_per_class)
+    refuse_unknown(fixes, (row.digest for row in (*previous, *found)), (row.label for row in (*previous, *found)))
+    rows = decide(
+        previous, found, bits=settings.near_duplicate_bits, max_per_class=settings.max_per_class,
+        alike=_alike(source, output, previous, found) if settings.near_duplicate_bits else None, fixes=fixes,
+    )
     _refuse_empty_class(rows)
-    store(source, output, rows, found, settings.workers)
+    store(source, output, previous, rows, found, settings.workers)
     write_manifest(output, rows)
     journal.remove()
     (output / REJECTED).unlink(missing_ok=True)
     return _result(output, rows, len(files), time.monotonic() - started)
+
+
+def _alike(source: Source, output: Path, previous: list[ManifestRow], found: list[ManifestRow]) -> Alike:
+    """Compares photos by their pixels, wherever they lie now: in the source, or in the output of an earlier run."""
+    sources = {row.digest: row.source for row in found if row.phash}
+    paths = {row.digest: output / row.path for row in previous if row.verdict == Verdict.KEPT}
+
+    def read(digest: str) -> bytes | None:
+        if digest in sources:
+            return source.read(sources[digest])
+        path = paths.get(digest)
+        return path.read_bytes() if path is not None and path.exists() else None
+
+    return Alike(read)
 
 
 def _examine_chunk(

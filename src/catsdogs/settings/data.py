@@ -37,7 +37,10 @@ class IngestSettings(Settings):
     max_bad_share: Share = 0.05
     """Stop when more than this share of the photos is unusable."""
     near_duplicate_bits: Annotated[int, Field(ge=0, le=8)] = 4
-    """Photos whose 64-bit perceptual hashes differ in at most so many bits count as the same scene."""
+    """Photos whose 64-bit perceptual hashes differ in at most so many bits count as the same scene; up to 12 bits
+    where their pixels agree as well (0: equal hashes only)."""
+    fixes: Path | None = None
+    """Corrections to apply: a YAML list (default: fixes.yaml, where it exists)."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes (0: one per core this process may use)."""
 

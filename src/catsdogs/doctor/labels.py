@@ -1,0 +1,135 @@
+"""Labels that are probably wrong: confident learning (Northcutt et al. 2021, cleanlab) on out-of-fold answers."""
+
+import time
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from catsdogs.artifacts import ManifestRow, Preprocessed
+from catsdogs.doctor.report import LabelCheck, Photo, WrongLabel
+from catsdogs.errors import CatsdogsError, UsageError
+from catsdogs.fixes import Action, Fix, fix_line
+from catsdogs.images import square
+from catsdogs.log import progress
+from catsdogs.packed import open_packed
+
+SIDE = 64  # pixels that the networks see
+RANKED = 300
+SEED = 42
+
+Views = dict[str, npt.NDArray[np.uint8]]  # digest -> the photo as the networks see it
+
+
+def require(processed: Path) -> None:
+    """Raises CatsdogsError where the parts for it are not installed, UsageError where nothing was preprocessed."""
+    missing = [name for name in ("cleanlab", "torch") if find_spec(name) is None]
+    if missing:
+        raise CatsdogsError(f"--labels needs {' and '.join(missing)}: pip install 'catsdogs[doctor]'.")
+    if not (processed / Preprocessed.FILE_NAME).exists():
+        raise UsageError(f"--labels needs the processed photos, and {processed} holds none: run `catsdogs preprocess`.")
+
+
+def check_labels(
+    kept: list[ManifestRow], splits: dict[str, set[str]], processed: Path, fixes: dict[str, Fix], folds: int,
+    epochs: int,
+) -> tuple[LabelCheck, Views]:
+    """Judge every photo that is both kept and packed; photos whose label a person has decided on are not listed.
+
+    Raises UsageError where photos are too few, or not those that were preprocessed.
+    """
+    started = time.monotonic()
+
+    from catsdogs.doctor.folds import out_of_fold, smallest_side
+
+    rows, pixels = _small(kept, processed, smallest_side())
+    classes = sorted({row.label for row in rows})
+    labels = np.array([classes.index(row.label) for row in rows], dtype=np.int64)
+    parts = np.array([fold_of(row.group, folds) for row in rows], dtype=np.int64)
+    _refuse_thin(labels, parts, classes, folds)
+    with progress("labels", epochs * int(sum((parts != part).sum() for part in np.unique(parts)))) as bar:
+        answers = out_of_fold(pixels, labels, parts, classes=len(classes), epochs=epochs, seed=SEED, bar=bar)
+    suspicious = rank(rows, labels, answers, classes, splits, fixes)
+    check = LabelCheck(
+        photos=len(rows), folds=folds, epochs=epochs, accuracy=float((answers.argmax(axis=1) == labels).mean()),
+        learned=_learned(labels, answers), issues=sum(one.issue for one in suspicious),
+        seconds=time.monotonic() - started, ranked=suspicious[:RANKED],
+    )
+    places = {row.digest: place for place, row in enumerate(rows)}
+    return check, {one.photo.digest: pixels[places[one.photo.digest]] for one in check.ranked}
+
+
+def _learned(labels: npt.NDArray[np.int64], answers: npt.NDArray[np.float32]) -> bool:
+    """At least half of what always naming the largest class gets wrong is answered rightly."""
+    guessed = np.bincount(labels).max() / len(labels)
+    return bool((answers.argmax(axis=1) == labels).mean() >= (1 + guessed) / 2)
+
+
+def rank(
+    rows: list[ManifestRow], labels: npt.NDArray[np.int64], answers: npt.NDArray[np.float32], classes: list[str],
+    splits: dict[str, set[str]], fixes: dict[str, Fix],
+) -> list[WrongLabel]:
+    """Photos by how little the answers [n, classes] agree with their labels [n]; without those a person decided on."""
+    wrong, quality = confident_learning(labels, answers)
+    decided = {digest for digest, fix in fixes.items() if fix.action in (Action.KEEP, Action.RELABEL)}
+    ranked = []
+    for place in np.argsort(quality, kind="stable"):
+        row, own = rows[place], int(labels[place])
+        if row.digest in decided:
+            continue
+        others = np.where(np.arange(len(classes)) == own, -1, answers[place])
+        best = int(others.argmax())
+        split = "+".join(sorted(splits.get(row.digest, ()))) or None
+        ranked.append(WrongLabel(
+            photo=Photo.of(row, split, row.path), suggested=classes[best], probability=float(others[best]),
+            own_probability=float(answers[place, own]), issue=bool(wrong[place]),
+            fix=fix_line(row.digest, Action.RELABEL, f"it shows a {classes[best]}", classes[best]),
+        ))
+    return ranked
+
+
+def confident_learning(
+    labels: npt.NDArray[np.int64], answers: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Which of the labels [n] are wrong by the answers [n, classes], and how good each is (0 bad, 1 good)."""
+    from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_label_quality_scores
+
+    wrong = find_label_issues(labels, answers, n_jobs=1)
+    return np.asarray(wrong), np.asarray(get_label_quality_scores(labels, answers))
+
+
+def fold_of(group: str, folds: int) -> int:
+    """Photos that look the same are judged by the same network: else one would tell the other's label."""
+    return int.from_bytes(sha256(f"fold:{group}".encode()).digest()[:8]) % folds
+
+
+def _small(kept: list[ManifestRow], processed: Path, least: int) -> tuple[list[ManifestRow], npt.NDArray[np.uint8]]:
+    by_digest = {row.digest: row for row in kept}
+    packed = open_packed(processed)
+    side = max(min(SIDE, packed.about.image_size), least)
+    found = [
+        (by_digest[row.digest], split.pixels, place)
+        for split in (packed.train, packed.val, packed.test) for place, row in enumerate(split.rows)
+        if row.digest in by_digest
+    ]
+    if not found:
+        raise UsageError(f"{processed} was made from other photos: run `catsdogs preprocess` again.")
+    pixels = np.empty((len(found), side, side, 3), dtype=np.uint8)
+    for number, (_, large, place) in enumerate(found):
+        pixels[number] = square(Image.fromarray(np.asarray(large[place])), side)
+    return [row for row, _, _ in found], pixels
+
+
+def _refuse_thin(
+    labels: npt.NDArray[np.int64], parts: npt.NDArray[np.int64], classes: list[str], folds: int
+) -> None:
+    for number, label in enumerate(classes):
+        of_class = parts[labels == number]
+        if any((of_class != part).sum() == 0 for part in np.unique(parts)):
+            raise UsageError(
+                f"There are too few photos of {label!r} ({len(of_class)}) for --label-folds {folds}: add photos."
+            )
