@@ -104,7 +104,7 @@ def demo(settings: DemoSettings) -> DemoResult:
 
 def _epochs(counts: dict[str, dict[str, int]]) -> int:
     """So many that training takes less than a minute, or with many photos three."""
-    return max(3, min(12, 40_000 // sum(counts["train"].values())))
+    return max(3, min(8, 40_000 // sum(counts["train"].values())))
 
 
 def _name(photos: Path | None) -> str:

@@ -21,6 +21,6 @@ class DemoSettings(Settings):
     image_size: Annotated[int, Field(ge=8, le=2048)] = 64
     """Side of the square photos, in pixels."""
     epochs: Annotated[int, Field(ge=0)] = 0
-    """Passes over the training photos (0: 3 to 12, the fewer the more photos there are)."""
+    """Passes over the training photos (0: 3 to 8, the fewer the more photos there are)."""
     model_variant: Variant = "fast"
     """Network to train."""
