@@ -73,18 +73,16 @@ class GcsStore:
 
     def holds(self, key: str, content: Content) -> bool:
         answer = self._http.call("GET", self._object(key), self._token.headers, good=frozenset({200, 404}),
-                                 check=_is_json)
+                                 check=_check_json)
         if answer.status == 404:
             return False
         found = _json(answer)
-        return int(found["size"]) == content.size and found.get("crc32c") == _crc32c(content)
+        return found.get("size") == str(content.size) and found.get("crc32c") == _crc32c(content)
 
     def entries(self, prefix: str) -> list[Entry]:
-        found = []
+        found: list[Entry] = []
         for page in self._pages({"prefix": self._prefix + prefix}):
-            for item in page.get("items", []):
-                modified = datetime.fromisoformat(item["updated"]).timestamp()
-                found.append(Entry(item["name"][len(self._prefix):], int(item["size"]), modified))
+            found += _entries(page, len(self._prefix))
         return sorted(found, key=lambda entry: entry.key)
 
     def folders(self, prefix: str) -> list[str]:
@@ -99,7 +97,7 @@ class GcsStore:
         query = query | {"fields": "items(name,size,updated),prefixes,nextPageToken"}
         while True:
             answer = self._http.call("GET", f"{self._objects}?{urlencode(query)}", self._token.headers,
-                                     good=frozenset({200, 404}), check=_is_json)
+                                     good=frozenset({200, 404}), check=_check_page)
             if answer.status == 404:
                 raise self._no_bucket()
             page = _json(answer)
@@ -158,9 +156,22 @@ def _json(answer: Answer) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _is_json(answer: Answer) -> None:
+def _check_json(answer: Answer) -> None:
     if answer.status == 200:
         _json(answer)
+
+
+def _check_page(answer: Answer) -> None:
+    if answer.status == 200:
+        try:
+            _entries(_json(answer), 0)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise Passing("an answer that is no listing") from None
+
+
+def _entries(page: dict[str, Any], cut: int) -> list[Entry]:
+    return [Entry(item["name"][cut:], int(item["size"]), datetime.fromisoformat(item["updated"]).timestamp())
+            for item in page.get("items", [])]
 
 
 def _crc32c(content: Content) -> str:

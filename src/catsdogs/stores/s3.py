@@ -86,12 +86,9 @@ class S3Store:
         return hashlib.sha256(self.read(key)).hexdigest() == content.sha256
 
     def entries(self, prefix: str) -> list[Entry]:
-        found = []
+        found: list[Entry] = []
         for page in self._pages({"prefix": self._prefix + prefix}):
-            for item in page.iter("Contents"):
-                name = unquote(item.findtext("Key", ""))
-                modified = datetime.fromisoformat(item.findtext("LastModified", "")).timestamp()
-                found.append(Entry(name[len(self._prefix):], int(item.findtext("Size", "0")), modified))
+            found += _entries(page, len(self._prefix))
         return sorted(found, key=lambda entry: entry.key)
 
     def folders(self, prefix: str) -> list[str]:
@@ -106,7 +103,7 @@ class S3Store:
     def _pages(self, query: dict[str, str]) -> Iterator[ElementTree.Element]:
         query = query | {"list-type": "2", "encoding-type": "url"}
         while True:
-            answer = self._call("GET", None, query=query, good=frozenset({200, 404}), check=_is_listing)
+            answer = self._call("GET", None, query=query, good=frozenset({200, 404}), check=_check_page)
             if answer.status == 404:
                 raise self._missing("", answer)
             page = _xml(answer)
@@ -178,9 +175,21 @@ def _xml(answer: Answer) -> ElementTree.Element:
     return root
 
 
-def _is_listing(answer: Answer) -> None:
-    if answer.status == 200 and _xml(answer).tag != "ListBucketResult":
-        raise Passing("an answer that is no listing")
+def _check_page(answer: Answer) -> None:
+    if answer.status == 200:
+        page = _xml(answer)
+        try:
+            _entries(page, 0)
+        except ValueError:
+            page.tag = ""
+        if page.tag != "ListBucketResult":
+            raise Passing("an answer that is no listing")
+
+
+def _entries(page: ElementTree.Element, cut: int) -> list[Entry]:
+    return [Entry(unquote(item.findtext("Key", ""))[cut:], int(item.findtext("Size", "")),
+                  datetime.fromisoformat(item.findtext("LastModified", "")).timestamp())
+            for item in page.iter("Contents")]
 
 
 def _md5(content: Content) -> str:

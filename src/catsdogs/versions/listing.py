@@ -50,9 +50,10 @@ class VersionsResult:
         return asdict(self)
 
 
-def all_manifests(store: Store, layout: Layout, transfers: int) -> list[VersionManifest]:
-    """Every version there is, newest first. Raises CatsdogsError where one cannot be read."""
-    commits = [name for name in store.folders(layout.root) if NAME.fullmatch(name) and name not in RESERVED]
+def all_manifests(store: Store, layout: Layout, transfers: int, commit: str | None = None) -> list[VersionManifest]:
+    """Every version there is (or of one commit), newest first. Raises CatsdogsError where one cannot be read."""
+    commits = [commit] if commit else [
+        name for name in store.folders(layout.root) if NAME.fullmatch(name) and name not in RESERVED]
     asked = [(commit, stage) for commit in commits for stage in STAGES]
     with ThreadPoolExecutor(transfers) as pool:
         found = pool.map(lambda pair: read_manifest(store, layout, *pair), asked)

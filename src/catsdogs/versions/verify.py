@@ -51,8 +51,8 @@ def verify(settings: VerifySettings) -> VerifyResult:
     started = time.monotonic()
     store, layout = open_store(settings), Layout(settings.dataset)
     commit = resolved(settings.commit) if settings.commit else None
-    chosen = [manifest for manifest in all_manifests(store, layout, settings.transfers)
-              if commit in (None, manifest.commit) and (not settings.stage or manifest.stage in settings.stage)]
+    chosen = [manifest for manifest in all_manifests(store, layout, settings.transfers, commit)
+              if not settings.stage or manifest.stage in settings.stage]
     if not chosen:
         raise CatsdogsError(f"{store.url} has no such version: `catsdogs versions` lists what there is.")
     problems: list[str] = []
