@@ -70,7 +70,7 @@ class FolderStore:
 
     def folders(self, prefix: str) -> list[str]:
         folder = self._path(prefix)
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()) if folder.is_dir() else []
+        return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
     def delete(self, key: str) -> None:
         path = self._path(key)

@@ -128,7 +128,7 @@ class Http:
         except (requests.RequestException, HTTPError, OSError) as error:
             raise Passing(f"{type(error).__name__}: {error}") from None
         finally:
-            if reader:
+            if reader is not None:
                 reader.close()
 
     def _whole(self, raw: Any) -> bytes:

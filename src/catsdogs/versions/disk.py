@@ -38,7 +38,7 @@ def present(settings: TreeSettings, stage: str) -> bool:
     if stage == "models":
         return model_files(settings)["model.pt"].exists()
     folder = settings.data_dir / stage
-    return folder.is_dir() and any(os.scandir(folder))
+    return folder.is_dir() and next(folder.iterdir(), None) is not None
 
 
 def scan(settings: TreeSettings, stage: str) -> list[LocalFile]:

@@ -1,6 +1,5 @@
 """`catsdogs pull`: the folders of a version, byte for byte, going on where an earlier pull stopped."""
 
-import os
 import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass
@@ -77,7 +76,7 @@ def _pull_stage(settings: PullSettings, store: Store, layout: Layout, manifest: 
     if stage == "models":
         target = settings.models_dir
     # A folder that is not there yet is filled beside its place, and takes it when it is whole.
-    beside = stage != "models" and not (target.is_dir() and any(os.scandir(target)))
+    beside = stage != "models" and not (target.is_dir() and next(target.iterdir(), None))
     folder = target.with_name(f".{stage}-{manifest.tree_digest[:16]}.pulling") if beside else target
     fetched = fetched_size = 0
     with progress(f"pull {stage}", manifest.files, unit="files") as bar:
