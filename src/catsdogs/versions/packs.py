@@ -82,6 +82,11 @@ class _Reader:
         """The pack closes its file itself."""
 
 
+def member_size(length: int) -> int:
+    """Bytes that a content of `length` takes in a tar."""
+    return BLOCK + length + -length % BLOCK
+
+
 def _header(name: str, length: int) -> bytes:
     """A ustar header without owner or time, so that the same content makes the same pack everywhere.
 

@@ -18,10 +18,11 @@ from catsdogs.stores.store import Content, Store
 from catsdogs.versions.layout import MANIFEST, Layout
 from catsdogs.versions.listing import all_manifests
 from catsdogs.versions.manifest import VersionManifest
+from catsdogs.versions.packs import END, member_size
 from catsdogs.versions.repack import repack
-from catsdogs.versions.shelf import Shelf, list_shelf, read_trees
+from catsdogs.versions.shelf import Shelf, list_shelf, read_chains
 from catsdogs.versions.transfers import Transfers
-from catsdogs.versions.tree import PLAIN, Tree
+from catsdogs.versions.tree import PLAIN, Tree, compose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,10 @@ class _Prune:
     def delete(self, key: str) -> None:
         if self.settings.apply:
             self.store.delete(key)
+
+    def write_tree(self, name: str, tree: Tree) -> None:
+        if self.settings.apply:
+            self.store.write(self.layout.tree(name), Content.of(tree.encode()))
 
     def condemn(self, key: str, size: int) -> None:
         self.counts["condemned"] += size
@@ -109,16 +114,24 @@ def _forget(run: _Prune, doomed: list[VersionManifest]) -> int:
 
 
 def _live_trees(run: _Prune, living: list[VersionManifest]) -> dict[str, Tree]:
-    """Every tree that a version names, with those it lies on. Raises CatsdogsError where one is gone: then nothing
-    may be freed, for nobody knows what that version needs."""
-    tops = {manifest.tree for manifest in living}
-    trees = read_trees(run.store, run.layout, tops, run.settings.transfers)
-    under = {name for tree in trees.values() for name in tree.under} - trees.keys()
-    trees |= read_trees(run.store, run.layout, under, run.settings.transfers)
-    if lost := (tops | under) - trees.keys():
-        raise CatsdogsError(f"The tree {sorted(lost)[0]} is gone, though a version names it: `catsdogs verify` says "
-                            "more; nothing was freed.")
-    return trees
+    """Every tree that a version names. One that lies on a tree that no version names any more is written out in full,
+    so that the other can go. Raises CatsdogsError where one is gone: then nothing may be freed, for nobody knows what
+    that version needs."""
+    tops = sorted({manifest.tree for manifest in living})
+    trees = read_chains(run.store, run.layout, tops, run.settings.transfers)
+    found = {}
+    for name in tops:
+        try:
+            rows = compose(name, trees)
+        except KeyError as error:
+            raise CatsdogsError(f"The tree {error} is gone, though a version names it: `catsdogs verify` says more; "
+                                "nothing was freed.") from None
+        tree = trees[name]
+        if tree.under and tree.under[-1] not in tops:
+            tree = Tree(list(rows.values()))
+            run.write_tree(name, tree)
+        found[name] = tree
+    return found
 
 
 def _bury(run: _Prune, shelf: Shelf, trees: dict[str, Tree]) -> None:
@@ -146,14 +159,14 @@ def _sweep(run: _Prune, shelf: Shelf, trees: dict[str, Tree], started: float) ->
     used: Counter[str] = Counter()
     contents = {(row.pack, row.digest): row.length for tree in trees.values() for row in tree.rows}
     for (pack, _), length in contents.items():
-        used[pack] += length
+        used[pack] += member_size(length)
     sparse = []
     for digest, entry in shelf.packs.items():
         if entry.key in shelf.condemned or entry.modified > oldest:
             continue
         if not used[digest]:
             run.condemn(entry.key, entry.size)
-        elif used[digest] < run.settings.sparse * entry.size:
+        elif used[digest] + len(END) < run.settings.sparse * entry.size:
             sparse.append(digest)
     run.counts["repacked"] = sum(used[digest] for digest in sparse)
     if run.settings.apply and sparse:

@@ -15,7 +15,7 @@ from catsdogs.versions.layout import STAGES, Layout
 from catsdogs.versions.manifest import VersionManifest, create, read_manifest
 from catsdogs.versions.plain import push_plain
 from catsdogs.versions.pusher import Packer, Place, digests, pack_new, rows_for
-from catsdogs.versions.shelf import Shelf, list_shelf, read_trees
+from catsdogs.versions.shelf import Shelf, list_shelf, read_chains, read_trees
 from catsdogs.versions.transfers import Transfers
 from catsdogs.versions.tree import PLAIN, Row, Tree, compose, difference, tree_digest
 
@@ -162,10 +162,10 @@ class _Push:
     def _on_top(self, stage: str, rows: list[Row], trees: dict[str, Tree]) -> Tree:
         assert self.shelf is not None
         for name in self.shelf.sound_trees(self.layout, stage)[:1]:
-            base = trees.get(name)
-            if base and all(under in trees for under in base.under):
-                before = compose([*(trees[under] for under in base.under), base])
-                return difference(name, base, before, rows)
+            try:
+                return difference(name, trees[name], compose(name, trees), rows)
+            except KeyError:
+                break  # one that it lies on is condemned or gone
         return Tree(rows)
 
     def _write(self, manifest: VersionManifest) -> None:
@@ -183,11 +183,14 @@ class _Push:
 
     def _still_there(self, name: str) -> None:
         self.shelf = shelf = list_shelf(self.store, self.layout)
-        trees = read_trees(self.store, self.layout, [name], 1)
-        trees |= read_trees(self.store, self.layout, (u for tree in [*trees.values()] for u in tree.under), 1)
-        packs = {row.pack for tree in trees.values() for row in tree.rows} - {PLAIN}
-        sound = all(shelf.sound_pack(self.layout, pack) for pack in packs)
-        if not sound or any(self.layout.tree(each) in shelf.condemned for each in [name, *trees]):
+        trees = read_chains(self.store, self.layout, [name], self.settings.transfers)
+        try:
+            packs = {row.pack for row in compose(name, trees).values()} - {PLAIN}
+            sound = all(shelf.sound_pack(self.layout, pack) for pack in packs) \
+                and not any(self.layout.tree(each) in shelf.condemned for each in trees)
+        except KeyError:
+            sound = False
+        if not sound:
             raise CatsdogsError("`catsdogs prune` ran during this push and is about to free what it built on: run the "
                                 "same command again, what it still needs is stored anew.")
 

@@ -62,16 +62,24 @@ def read_trees(store: Store, layout: Layout, names: Iterable[str], transfers: in
         return {name: tree for name, tree in zip(wanted, pool.map(read, wanted), strict=True) if tree is not None}
 
 
+def read_chains(store: Store, layout: Layout, tops: Iterable[str], transfers: int) -> dict[str, Tree]:
+    """The trees called `tops`, and those they lie on; what is not there is left out."""
+    found = read_trees(store, layout, tops, transfers)
+    # Mostly one round: a tree names all that it lay on when it was written; prune may have flattened some since.
+    while wanted := {name for tree in found.values() for name in tree.under} - found.keys():
+        more = read_trees(store, layout, wanted, transfers)
+        found |= more
+        if not more:
+            break
+    return found
+
+
 def rows_of(store: Store, layout: Layout, manifest: VersionManifest, transfers: int) -> list[Row]:
     """The rows of a version, checked against its digest. Raises CatsdogsError where the tree is gone or damaged."""
     try:
-        top = read_tree(store, layout, manifest.tree)
-    except Missing as error:
-        raise CatsdogsError(f"{manifest.commit} {manifest.stage} is damaged: {error}") from None
-    under = read_trees(store, layout, top.under, transfers)
-    if lost := [name for name in top.under if name not in under]:
-        raise CatsdogsError(f"{manifest.commit} {manifest.stage} is damaged: the tree {lost[0]} is gone.")
-    rows = list(compose([*(under[name] for name in top.under), top]).values())
+        rows = list(compose(manifest.tree, read_chains(store, layout, [manifest.tree], transfers)).values())
+    except KeyError as error:
+        raise CatsdogsError(f"{manifest.commit} {manifest.stage} is damaged: the tree {error} is gone.") from None
     if digest_of_rows(rows) != manifest.tree_digest:
         raise Damaged(f"{manifest.commit} {manifest.stage} is damaged: its tree says something else than its manifest.")
     return rows

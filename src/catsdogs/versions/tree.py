@@ -1,7 +1,8 @@
 """Which path is which part of which pack: the rows of a version.
 
 A tree is named by what it means (paths, digests, lengths), not by where the bytes lie: prune may move them, and
-writes the same tree with other places. A tree that differs little from an earlier one holds only the difference.
+writes the same tree with other places. A tree that differs little from an earlier one holds only the difference to
+that parent, the last of those `under` it; the others are named so that all can be fetched at once.
 """
 
 import gzip
@@ -42,7 +43,7 @@ def digest_of_rows(rows: Iterable[Row]) -> str:
 
 @dataclass(frozen=True)
 class Tree:
-    """One tree object: `rows` and `removed` paths on top of the trees `under` it, oldest first."""
+    """One tree object: `rows` and `removed` paths on top of the last of the trees `under` it."""
 
     rows: list[Row]
     under: list[str] = field(default_factory=list)
@@ -70,10 +71,15 @@ class Tree:
             raise Damaged(f"The tree {name} is damaged ({error}): push the commit under another name.") from None
 
 
-def compose(trees: list[Tree]) -> dict[str, Row]:
-    """Path -> row of trees laid on one another, oldest first."""
+def compose(name: str, trees: dict[str, Tree]) -> dict[str, Row]:
+    """Path -> row of the tree called `name`. Raises KeyError where `trees` lacks one that it lies on."""
+    chain = [trees[name]]
+    while chain[-1].under:
+        chain.append(trees[chain[-1].under[-1]])
+        if len(chain) > 10 * DEEPEST:
+            raise Damaged(f"The tree {name} lies on itself: push the commit under another name.")
     found: dict[str, Row] = {}
-    for tree in trees:
+    for tree in reversed(chain):
         for path in tree.removed:
             found.pop(path, None)
         found.update((row.path, row) for row in tree.rows)
