@@ -14,6 +14,7 @@ from catsdogs.settings.versions import FetchSettings
 
 PIECE = 1 << 18
 ATTEMPTS = 8
+FIRST_PAUSE = 0.5  # seconds; doubles
 OFFLINE = ("put an archive or folder with one folder per class there yourself and run `catsdogs ingest --zip-path` or "
            "`--source-dir` on it, or draw photos with `catsdogs sample`")
 
@@ -65,7 +66,7 @@ def _download(settings: FetchSettings, part: Path) -> None:
     tag = part.with_name(part.name + ".etag")  # a part of another file must not be continued
     reason: object = ""
     for attempt in range(ATTEMPTS):
-        time.sleep(min(0.5 * 2**attempt, 20.0) if attempt else 0)
+        time.sleep(min(FIRST_PAUSE * 2**attempt, 20.0) if attempt else 0)
         before = part.stat().st_size if part.exists() and tag.exists() else 0
         try:
             if _piecewise(settings, part, tag, before):
@@ -86,8 +87,6 @@ def _download(settings: FetchSettings, part: Path) -> None:
             reason = error.reason
         except (TimeoutError, ConnectionError) as error:
             reason = error
-        if part.exists() and part.stat().st_size > before:
-            continue
     raise CatsdogsError(f"{settings.url} could not be read to its end ({reason}): run the same command again, it goes "
                         f"on where this stopped; or {OFFLINE}.")
 

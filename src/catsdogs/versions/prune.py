@@ -2,12 +2,13 @@
 
 No lock: what becomes free is condemned first, by a tombstone that every push obeys, and deleted by a later prune once
 the grace has passed and still nothing names it. A push that had begun before the tombstone was written ends (or looks
-again) long before that; what it named meanwhile gets its tombstone taken away. The order matters: trees are condemned
-before the packs they name, so that a listing which shows a sound tree is older than its packs' tombstones.
+again) long before that; what it named meanwhile gets its tombstone taken away. A tree that any push can still see
+protects what it names: trees are condemned before the packs they name, and deleted no later.
 """
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -61,6 +62,9 @@ class _Prune:
     layout: Layout
     counts: Counter[str] = field(default_factory=Counter)
 
+    def old(self, moment: float) -> bool:
+        return time.time() - moment >= self.settings.grace_hours * 3600
+
     def delete(self, key: str) -> None:
         if self.settings.apply:
             self.store.delete(key)
@@ -88,11 +92,11 @@ def prune(settings: PruneSettings) -> PruneResult:
     living = [manifest for manifest in manifests if manifest not in doomed]
     if settings.apply:
         living = all_manifests(store, layout, settings.transfers)  # a push may have ended meanwhile
-    # Listed before the trees are read: what appears in between is too young to be condemned.
+    # Listed after the manifests: what a push adds in between is young, and the young are left alone.
     shelf = list_shelf(store, layout)
-    trees = _live_trees(run, living)
-    _bury(run, shelf, trees)
-    _sweep(run, shelf, trees, started)
+    sorted_trees = _sort(run, shelf, living)
+    _bury(run, shelf, sorted_trees)
+    _sweep(run, shelf, sorted_trees.kept, started)
     return PruneResult(
         bucket=store.url, applied=settings.apply, kept=kept, forgotten=forgotten, plain=plain,
         condemned=run.counts["condemned"], repacked=run.counts["repacked"], deleted=run.counts["deleted"],
@@ -113,56 +117,86 @@ def _forget(run: _Prune, doomed: list[VersionManifest]) -> int:
     return plain
 
 
-def _live_trees(run: _Prune, living: list[VersionManifest]) -> dict[str, Tree]:
-    """Every tree that a version names. One that lies on a tree that no version names any more is written out in full,
-    so that the other can go. Raises CatsdogsError where one is gone: then nothing may be freed, for nobody knows what
-    that version needs."""
+@dataclass(frozen=True)
+class _Trees:
+    kept: dict[str, Tree]  # a version names them, or they are young: perhaps of a push under way
+    waiting: dict[str, Tree]  # condemned, but not for long enough: a push may have begun before
+
+
+def _sort(run: _Prune, shelf: Shelf, living: list[VersionManifest]) -> _Trees:
+    """Condemns the trees that no version names. A living one that lies on such a tree is written out in full, so that
+    the other can go. Raises CatsdogsError where one is gone: then nothing may be freed, for nobody knows what that
+    version needs."""
     tops = sorted({manifest.tree for manifest in living})
-    trees = read_chains(run.store, run.layout, tops, run.settings.transfers)
-    found = {}
+    trees = read_chains(run.store, run.layout, [*tops, *(shelf.trees.keys() - set(tops))], run.settings.transfers)
+    kept = {}
     for name in tops:
         try:
             rows = compose(name, trees)
         except KeyError as error:
             raise CatsdogsError(f"The tree {error} is gone, though a version names it: `catsdogs verify` says more; "
                                 "nothing was freed.") from None
-        tree = trees[name]
-        if tree.under and tree.under[-1] not in tops:
-            tree = Tree(list(rows.values()))
-            run.write_tree(name, tree)
-        found[name] = tree
+        kept[name] = trees[name]
+        if trees[name].under and trees[name].under[-1] not in tops:
+            kept[name] = Tree(list(rows.values()))
+            run.write_tree(name, kept[name])
+    expired, young = set(), []
+    for name, entry in shelf.trees.items():
+        tombstone = shelf.condemned.get(entry.key)
+        if name in kept:
+            continue
+        if tombstone:
+            expired |= {name} if run.old(tombstone.modified) else set()
+        elif run.old(entry.modified):
+            run.condemn(entry.key, entry.size)
+        else:
+            young.append(name)
+    kept = _chains(young, trees) | kept  # as rewritten, where both have it
+    waiting = [name for name in shelf.trees if name not in kept and name not in expired]
+    return _Trees(kept, _chains(waiting, trees))
+
+
+def _chains(names: Iterable[str], trees: dict[str, Tree]) -> dict[str, Tree]:
+    """These trees and all they lie on."""
+    found: dict[str, Tree] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in trees and name not in found:
+            found[name] = trees[name]
+            waiting += trees[name].under[-1:]
     return found
 
 
-def _bury(run: _Prune, shelf: Shelf, trees: dict[str, Tree]) -> None:
+def _needed(layout: Layout, trees: dict[str, Tree]) -> set[str]:
+    """Keys of these trees and of the packs they name."""
+    packs = {row.pack for tree in trees.values() for row in tree.rows} - {PLAIN}
+    return {layout.tree(name) for name in trees} | {layout.pack(pack) for pack in packs}
+
+
+def _bury(run: _Prune, shelf: Shelf, trees: _Trees) -> None:
     """What was condemned long enough ago is deleted, or spared where a version has come to name it."""
-    layout = run.layout
-    needed = {layout.tree(name) for name in trees}
-    needed |= {layout.pack(row.pack) for tree in trees.values() for row in tree.rows if row.pack != PLAIN}
+    kept, waiting = _needed(run.layout, trees.kept), _needed(run.layout, trees.waiting)
     sizes = {entry.key: entry.size for entry in [*shelf.packs.values(), *shelf.trees.values()]}
-    for key, tombstone in sorted(shelf.condemned.items(), key=lambda pair: not pair[0].startswith(layout.trees)):
-        if key in needed:
+    for key, tombstone in sorted(shelf.condemned.items(), key=lambda pair: not pair[0].startswith(run.layout.trees)):
+        if key in kept:
             run.counts["spared"] += 1
             run.delete(tombstone.key)
-        elif time.time() - tombstone.modified >= run.settings.grace_hours * 3600:
+        elif key not in waiting and run.old(tombstone.modified):
             run.counts["deleted"] += sizes.get(key, 0)
             run.delete(key)
             run.delete(tombstone.key)
 
 
 def _sweep(run: _Prune, shelf: Shelf, trees: dict[str, Tree], started: float) -> None:
-    """Condemn what nothing names and is no longer young; pack anew what is mostly air."""
-    oldest = time.time() - run.settings.grace_hours * 3600
-    for name, entry in shelf.trees.items():
-        if name not in trees and entry.key not in shelf.condemned and entry.modified <= oldest:
-            run.condemn(entry.key, entry.size)
+    """Condemn packs that nothing names and that are no longer young; pack anew what is mostly air."""
     used: Counter[str] = Counter()
     contents = {(row.pack, row.digest): row.length for tree in trees.values() for row in tree.rows}
     for (pack, _), length in contents.items():
         used[pack] += member_size(length)
     sparse = []
     for digest, entry in shelf.packs.items():
-        if entry.key in shelf.condemned or entry.modified > oldest:
+        if entry.key in shelf.condemned or not run.old(entry.modified):
             continue
         if not used[digest]:
             run.condemn(entry.key, entry.size)

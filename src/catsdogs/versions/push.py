@@ -1,6 +1,7 @@
 """`catsdogs push`: what the bucket lacks, then the tree, then plain copies, and the manifest last of all."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -137,6 +138,9 @@ class _Push:
                 packer.close()
             rows = rows_for(found, stored, packer)
             packs, uploaded = packer.uploaded.packs, packer.uploaded.size
+        if self._stale():  # a tree says to others that its packs are there
+            self._check({row.pack for row in rows} - {PLAIN}, [])
+            shelf = self.shelf
         name = f"{stage}-{tree_digest(found)}"
         if self.layout.tree(name) in shelf.condemned:
             name += f"-{time.time_ns():x}"  # prune is about to delete the other
@@ -171,8 +175,13 @@ class _Push:
     def _write(self, manifest: VersionManifest) -> None:
         """The one write that makes a version. What it names was just seen, or is looked for once more."""
         assert self.shelf is not None
-        if time.monotonic() - self.shelf.listed > TRUST_SECONDS:
-            self._still_there(manifest.tree)
+        if self._stale():
+            trees = read_chains(self.store, self.layout, [manifest.tree], self.settings.transfers)
+            try:
+                packs = {row.pack for row in compose(manifest.tree, trees).values()} - {PLAIN}
+            except KeyError:
+                raise _pruned() from None
+            self._check(packs, trees)
         key = self.layout.manifest(self.commit, manifest.stage)
         try:
             self.store.write(key, Content.of(manifest.encode()), absent=True)
@@ -181,18 +190,18 @@ class _Push:
             if there is None or there.tree_digest != manifest.tree_digest:
                 raise self._taken(manifest.stage) from None
 
-    def _still_there(self, name: str) -> None:
-        self.shelf = shelf = list_shelf(self.store, self.layout)
-        trees = read_chains(self.store, self.layout, [name], self.settings.transfers)
-        try:
-            packs = {row.pack for row in compose(name, trees).values()} - {PLAIN}
-            sound = all(shelf.sound_pack(self.layout, pack) for pack in packs) \
-                and not any(self.layout.tree(each) in shelf.condemned for each in trees)
-        except KeyError:
-            sound = False
-        if not sound:
-            raise CatsdogsError("`catsdogs prune` ran during this push and is about to free what it built on: run the "
-                                "same command again, what it still needs is stored anew.")
+    def _stale(self) -> bool:
+        assert self.shelf is not None
+        return time.monotonic() - self.shelf.listed > TRUST_SECONDS
+
+    def _check(self, packs: Iterable[str], trees: Iterable[str]) -> None:
+        """List anew; raises CatsdogsError where prune has condemned or deleted one of these meanwhile."""
+        known = self.shelf.known if self.shelf else {}
+        self.shelf = list_shelf(self.store, self.layout)
+        self.shelf.known = known
+        if not all(self.shelf.sound_pack(self.layout, pack) for pack in packs) \
+                or any(self.layout.tree(name) in self.shelf.condemned for name in trees):
+            raise _pruned()
 
     def _taken(self, stage: str) -> CatsdogsError:
         return CatsdogsError(f"{self.commit} {stage} is in {self.store.url} already, with other content, and a version "
@@ -202,3 +211,8 @@ class _Push:
 def create_tree(store: Store, layout: Layout, name: str, tree: Tree) -> None:
     """Any tree of this name says the same; the one that is there stays, unless it cannot be read."""
     create(store, layout.tree(name), Content.of(tree.encode()))
+
+
+def _pruned() -> CatsdogsError:
+    return CatsdogsError("`catsdogs prune` ran during this push and is about to free what it built on: run the same "
+                         "command again, what it still needs is stored anew.")
