@@ -73,7 +73,9 @@ def test_a_download_goes_on_where_the_connection_broke(archive: str, tmp_path: P
     assert [path.name for path in result.path.parent.iterdir()] == ["a.zip"]
 
 
-def test_a_killed_download_goes_on_in_the_next_run(archive: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_download_goes_on_in_the_next_run(
+    archive: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fetch_module, "ATTEMPTS", 1)
     Archive.cuts = [1_000_000]
     with pytest.raises(CatsdogsError, match="run the same command again, it goes on"):

@@ -41,7 +41,8 @@ def test_there_and_back_again_byte_for_byte(bucket: str, tmp_path: Path) -> None
     (folder / "cat" / "large.bin").write_bytes(blob(7, 9_000_000))  # more than one request
     (folder / "cat" / "empty.jpg").touch()
     (folder / "dog" / "again.jpg").write_bytes(blob(0))  # the bytes of 00000.jpg
-    for name in ("ein Hund.jpg", "zwei\nZeilen.jpg", "кіт 猫.jpg", 'quote"s,comma\\.jpg', os.fsdecode(b"latin-\xe9.jpg")):
+    for name in ("ein Hund.jpg", "zwei\nZeilen.jpg", "кіт 猫.jpg", 'quote"s,comma\\.jpg',
+                 os.fsdecode(b"latin-\xe9.jpg")):
         (folder / "dog" / name).write_bytes(blob(len(name)))
     result = pushed(tmp_path / "a", bucket)
     assert result.stages["ingested"].packs > 3

@@ -20,7 +20,6 @@ from catsdogs.errors import CatsdogsError
 from catsdogs.stores.http import Answer, Body, Http, Passing
 from catsdogs.stores.store import PIECE, Content, Entry, Exists, Missing
 
-NOTHING = hashlib.sha256(b"").hexdigest()
 LARGEST = 5 * 1024**3  # bytes that S3 takes in one request
 MOVED = frozenset({301, 307})
 
@@ -145,7 +144,7 @@ class S3Store:
             except BotoCoreError as error:
                 raise Passing(f"the AWS credentials could not be refreshed: {error}") from None
         request = AWSRequest(method=method, url=url, headers=extra)
-        _Signer(frozen, "s3", self._region, content.sha256 if content else NOTHING).add_auth(request)
+        _Signer(frozen, "s3", self._region, (content or Content.of(b"")).sha256).add_auth(request)
         return dict(request.headers.items())
 
     def _missing(self, key: str, answer: Answer) -> CatsdogsError:

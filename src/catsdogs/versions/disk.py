@@ -5,8 +5,8 @@ import os
 import re
 import stat
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from catsdogs.artifacts import MANIFEST, Preprocessed, TrainingMetrics
 from catsdogs.errors import UsageError
@@ -20,8 +20,7 @@ HALF_WRITTEN = re.compile(rf"\.\d+{re.escape(PARTIAL)}$")  # what `files.atomic_
 FRESH_SECONDS = 2.0  # a file changed so shortly before it was read may change again within one tick of its clock
 
 
-@dataclass(frozen=True)
-class LocalFile:
+class LocalFile(NamedTuple):
     path: str  # below the stage's folder, with "/"
     local: str
     size: int

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -79,21 +80,26 @@ class _Push:
     shelf: Shelf | None = None
 
     def stage(self, stage: str) -> StagePushed:
-        files = scan(self.settings, stage)
-        memory = Memory(self.settings, stage, forget=self.settings.rehash)
-        before = read_manifest(self.store, self.layout, self.commit, stage)
-        if self.shelf is None:
-            self.shelf = list_shelf(self.store, self.layout)
+        with ThreadPoolExecutor(2) as pool:  # the bucket answers while the disk is looked through
+            asked = pool.submit(read_manifest, self.store, self.layout, self.commit, stage)
+            listed = pool.submit(list_shelf, self.store, self.layout) if self.shelf is None else None
+            files = scan(self.settings, stage)
+            memory = Memory(self.settings, stage, forget=self.settings.rehash)
+            before = asked.result()
+            self.shelf = listed.result() if listed else self.shelf
+        assert self.shelf is not None
         known: dict[str, str] = {}
         first = not self.shelf.packs and stage != "models"
         if not first or before:  # else reading once is enough: nothing can be there
-            known = {file.path: digest for file, digest in digests(files, memory)}
+            known = digests(files, memory)
         with progress(f"push {stage}", len(files), unit="files") as bar:
-            if known and (name := self._stored_tree(stage, files, known, before)):
+            found = [(file.path, known[file.path], file.size) for file in files] if known else []
+            digest = tree_digest(found)
+            packs = uploaded = 0
+            if known and (name := self._stored_tree(stage, digest, before)):
                 bar.advance(len(files))
-                found, packs, uploaded = [(file.path, known[file.path], file.size) for file in files], 0, 0
             else:
-                found, name, packs, uploaded = self._store(stage, files, known, memory, bar)
+                found, digest, name, packs, uploaded = self._store(stage, files, known, memory, bar)
         memory.save(files)
         plain = 0
         if self.settings.unpacked or stage == "models":
@@ -103,16 +109,13 @@ class _Push:
         if before is None:
             self._write(VersionManifest(
                 commit=self.commit, stage=stage, created=time.time(), files=len(found), size=size, tree=name,
-                tree_digest=tree_digest(found), unpacked=self.settings.unpacked or stage == "models",
+                tree_digest=digest, unpacked=self.settings.unpacked or stage == "models",
             ).sealed())
         return StagePushed(files=len(files), size=size, packs=packs, uploaded=uploaded, plain=plain,
                            before=before is not None)
 
-    def _stored_tree(
-        self, stage: str, files: list[LocalFile], known: dict[str, str], before: VersionManifest | None
-    ) -> str | None:
+    def _stored_tree(self, stage: str, digest: str, before: VersionManifest | None) -> str | None:
         """The name of a tree that says exactly this, if there is one to build on."""
-        digest = tree_digest((file.path, known[file.path], file.size) for file in files)
         if before:
             if before.tree_digest != digest:
                 raise self._taken(stage)
@@ -122,8 +125,8 @@ class _Push:
         return next((name for name in names if name.split("-")[1] == digest), None)
 
     def _store(self, stage: str, files: list[LocalFile], known: dict[str, str], memory: Memory,
-               bar: Progress) -> tuple[list[tuple[str, str, int]], str, int, int]:
-        """Packs and tree. Returns what was found, the tree's name, and how much was uploaded."""
+               bar: Progress) -> tuple[list[tuple[str, str, int]], str, str, int, int]:
+        """Packs and tree. Returns what was found, its digest, the tree's name, and how much was uploaded."""
         assert self.shelf is not None
         shelf, trees = self.shelf, self._trees()
         stored: dict[str, Place] = {
@@ -141,14 +144,15 @@ class _Push:
         if self._stale():  # a tree says to others that its packs are there
             self._check({row.pack for row in rows} - {PLAIN}, [])
             shelf = self.shelf
-        name = f"{stage}-{tree_digest(found)}"
+        digest = tree_digest(found)
+        name = f"{stage}-{digest}"
         if self.layout.tree(name) in shelf.condemned:
             name += f"-{time.time_ns():x}"  # prune is about to delete the other
         tree = self._on_top(stage, rows, trees)
         create_tree(self.store, self.layout, name, tree)
         shelf.known[name] = tree
         shelf.trees[name] = Entry(self.layout.tree(name), 0, time.time())
-        return found, name, packs, uploaded
+        return found, digest, name, packs, uploaded
 
     def _plain_rows(
         self, files: list[LocalFile], known: dict[str, str]

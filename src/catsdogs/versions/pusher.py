@@ -80,18 +80,18 @@ class Packer:
         return pack.digest, offset
 
 
-def digests(files: list[LocalFile], memory: Memory) -> Iterator[tuple[LocalFile, str]]:
-    """Each file with its digest, in order; read by several threads where it is not remembered."""
-    def several(chunk: Sequence[LocalFile]) -> list[tuple[LocalFile, str]]:
-        return [(file, memory.digest(file) or _read_digest(file, memory)) for file in chunk]
+def digests(files: list[LocalFile], memory: Memory) -> dict[str, str]:
+    """The digest of each path; files that are not remembered are read, by several threads."""
+    found = {file.path: memory.digest(file) for file in files}
+    unknown = [file for file in files if found[file.path] is None]
 
-    chunks = [files[start:start + CHUNK] for start in range(0, len(files), CHUNK)]
-    if all(memory.digest(file) for file in files):
-        yield from (pair for chunk in chunks for pair in several(chunk))
-        return
+    def several(chunk: Sequence[LocalFile]) -> list[tuple[str, str]]:
+        return [(file.path, _read_digest(file, memory)) for file in chunk]
+
     with ThreadPoolExecutor(READERS) as pool:
-        for pairs in pool.map(several, chunks):
-            yield from pairs
+        for pairs in pool.map(several, (unknown[start:start + CHUNK] for start in range(0, len(unknown), CHUNK))):
+            found.update(pairs)
+    return {path: digest for path, digest in found.items() if digest is not None}
 
 
 def _read_digest(file: LocalFile, memory: Memory) -> str:
