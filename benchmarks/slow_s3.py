@@ -74,7 +74,8 @@ def _listing(query: Mapping[str, str]) -> web.Response:
     more += f"<NextContinuationToken>{escape(token)}</NextContinuationToken>" if token else ""
     common_lines = "".join(f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>" for name in prefixes)
     text = (f'<?xml version="1.0"?><ListBucketResult xmlns="{NAMESPACE}"><Name>b</Name>'
-            f"<Prefix>{escape(prefix)}</Prefix><KeyCount>{len(lines) + len(prefixes)}</KeyCount><MaxKeys>{most}</MaxKeys>{more}{''.join(lines)}"
+            f"<Prefix>{escape(prefix)}</Prefix>"
+            f"<KeyCount>{len(lines) + len(prefixes)}</KeyCount><MaxKeys>{most}</MaxKeys>{more}{''.join(lines)}"
             f"{common_lines}</ListBucketResult>")
     return web.Response(text=text, content_type="application/xml")
 

@@ -2,12 +2,13 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from catsdogs.errors import CatsdogsError
-from catsdogs.files import atomic_write, sha256_file
+from catsdogs.files import atomic_write, sha256_file, write_bytes
 from catsdogs.log import Progress, progress
 from catsdogs.settings.versions import PullSettings
 from catsdogs.storage import open_store
@@ -21,6 +22,7 @@ from catsdogs.versions.target import check_paths, local_paths, missing_rows, ref
 from catsdogs.versions.transfers import Transfers
 from catsdogs.versions.tree import PLAIN, Row
 
+Write = Callable[[Path, bytes], None]
 TRIES = 3  # prune may move contents between reading the tree and reading them
 
 
@@ -91,7 +93,9 @@ def _pull_stage(settings: PullSettings, store: Store, layout: Layout, manifest: 
             if attempt == 0:
                 bar.advance(len(rows) - len(wanted))
             try:
-                _fetch(store, layout, layout.plain(manifest.commit, stage), wanted, where, settings.transfers, bar)
+                write = _write_beside if beside else write_bytes
+                _fetch(store, layout, layout.plain(manifest.commit, stage), wanted, where, settings.transfers, write,
+                       bar)
                 fetched += len(wanted)
                 fetched_size += sum(row.length for row in wanted)
                 break
@@ -114,7 +118,7 @@ def _refuse_strangers(settings: PullSettings, folder: Path, where: dict[str, Pat
 
 
 def _fetch(store: Store, layout: Layout, plain: str, wanted: list[Row], where: dict[str, Path], transfers: int,
-           bar: Progress) -> None:
+           write: Write, bar: Progress) -> None:
     """Files at the top of the folder come last: a stage's manifest then says that the rest is there."""
     same: dict[str, list[Row]] = defaultdict(list)  # one content, under several names
     for row in wanted:
@@ -126,11 +130,12 @@ def _fetch(store: Store, layout: Layout, plain: str, wanted: list[Row], where: d
         with Transfers(transfers, waiting=transfers) as pool:
             for span in [*spans(row for row in group if row.pack != PLAIN),
                          *(Span([row]) for row in group if row.pack == PLAIN)]:
-                pool.start(_fetch_span, store, key_of(layout, span.rows[0], plain), span, same, where, bar)
+                pool.start(_fetch_span, store, key_of(layout, span.rows[0], plain), span, same, where, write,
+                           bar)
 
 
 def _fetch_span(store: Store, key: str, span: Span, same: dict[str, list[Row]], where: dict[str, Path],
-                bar: Progress) -> None:
+                write: Write, bar: Progress) -> None:
     if span.length > RANGE:
         (row,) = span.rows
         _fetch_large(store, key, row, [where[each.path] for each in same[row.digest]])
@@ -138,9 +143,20 @@ def _fetch_span(store: Store, key: str, span: Span, same: dict[str, list[Row]], 
         return
     for row, data in read_span(store, key, span) if span.length else [(row, b"") for row in span.rows]:
         for each in same[row.digest]:
-            with atomic_write(where[each.path]) as file:
-                file.write(data)
+            write(where[each.path], data)
     bar.advance(sum(len(same[row.digest]) for row in span.rows))
+
+
+def _write_beside(path: Path, data: bytes) -> None:
+    """Without a rename for each file: the folder is not in its place yet, and what is cut short in it has another
+    digest. 16,000 files take half the time so."""
+    try:
+        file = open(path, "wb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "wb")
+    with file:
+        file.write(data)
 
 
 def _fetch_large(store: Store, key: str, row: Row, paths: list[Path]) -> None:
