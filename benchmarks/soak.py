@@ -50,9 +50,9 @@ def one_round(number: int) -> dict[str, object]:
     try:
         with servers() as running:
             faults = Faults(getattr(running, kind), share=SHARE, seed=number)
-            with proxy(faults) as port:
+            with proxy(faults):
                 try:
-                    line = hardship(work, kind, new_bucket(kind, running, work), port, number)
+                    line = hardship(work, kind, new_bucket(kind, running, work), faults, number)
                 except AssertionError as error:
                     line = {"seed": number, "kind": kind, "lost": str(error)}
         spoilt = {name: count for name, count in faults.seen.items() if name}
@@ -70,8 +70,8 @@ def summary(done: list[dict[str, object]]) -> str:
     kinds = ", ".join(f"{name} {count:,}" for name, count in sorted(spoilt.items()))
     return "\n".join([
         "# Result of `make soak`", "",
-        f"{date.today()}: {len(done):,} of {ROUNDS} rounds, each two versions pushed and pulled, every command first "
-        "killed (SIGKILL) after 0.3 to 3 s and then run again, the folders compared byte for byte and verified; "
+        f"{date.today()}: {len(done):,} of {ROUNDS} rounds, each two versions pushed and pulled, every command "
+        "killed twice (SIGKILL, once it has sent 1 to 24 requests) and then run to its end, the folders compared byte for byte and verified; "
         "gcp-storage-emulator and moto_server in turn, behind a proxy.", "",
         f"- {len(lost)} rounds lost or changed a byte, or failed" + "".join(f"; {line}" for line in lost),
         f"- {killed:,} commands killed before they ended",

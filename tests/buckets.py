@@ -30,6 +30,8 @@ def servers() -> Iterator[Servers]:
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)
+    logging.getLogger("api").setLevel(logging.CRITICAL)
     ports = Servers(gs=free_port(), s3=free_port())
     google = create_server("127.0.0.1", ports.gs, in_memory=True)
     amazon = ThreadedMotoServer("127.0.0.1", ports.s3, verbose=False)

@@ -138,7 +138,7 @@ def test_addresses_that_are_none(address: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(("address", "extra", "module"), [
-    ("gs://name", "gcs", "google_crc32c"), ("s3://name", "s3", "botocore"), ("s3://name", "s3", "requests")])
+    ("gs://name", "gcs", "google_crc32c"), ("s3://name", "s3", "botocore")])
 def test_a_missing_extra_is_named(address: str, extra: str, module: str) -> None:
     code = (f"import sys; sys.modules[{module!r}] = None\nfrom catsdogs.cli import main\n"
             f"sys.exit(main(['versions', '--bucket', {address!r}]))")

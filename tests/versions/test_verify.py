@@ -26,7 +26,7 @@ def test_every_changed_byte_is_found(bucket: str, tmp_path: Path) -> None:
     assert verify(settings).passed
     store = open_store(BucketSettings(bucket=bucket))
     shards = [entry.key for entry in store.entries("datasets/cats-dogs/shards/") if entry.key.endswith(".tar")]
-    for key in shards[:3]:
+    for key in shards[:1]:
         whole = store.read(key)
         with tarfile.open(fileobj=io.BytesIO(whole)) as tar:
             files = [member for member in tar if member.size]

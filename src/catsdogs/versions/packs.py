@@ -11,7 +11,7 @@ from typing import IO, BinaryIO
 from catsdogs.stores.store import PIECE, Content
 
 BLOCK = tarfile.BLOCKSIZE
-END = bytes(2 * BLOCK)
+END = b"\0" * (2 * BLOCK)
 
 
 class Pack:
