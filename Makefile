@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # uv installs the pinned packages in seconds; where pip is told of local wheels, uv is told too.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test lint bench soak lock clean
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -21,6 +21,9 @@ lint: $(VENV)/.dev        ## flake8 and the strict type check
 
 bench: $(VENV)/.dev       ## measure; PHOTOS=zip of real ones; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py $(if $(PHOTOS),--photos "$(PHOTOS)")
+
+soak: $(VENV)/.dev       ## the long proof of versions: 200 rounds of kills and faults; goes on where it stopped
+	$(BIN)/python benchmarks/soak.py
 
 lock: $(VENV)/.uv         ## pin every version anew from pyproject.toml into constraints.txt
 	UV_FIND_LINKS= $(BIN)/uv pip compile -q pyproject.toml --all-extras --universal --python-version 3.11 \

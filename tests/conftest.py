@@ -8,6 +8,7 @@ from catsdogs.ingest.stage import ingest
 from catsdogs.packed import PackedPhotos
 from catsdogs.preprocess.stage import preprocess
 from catsdogs.settings.data import IngestSettings, PreprocessSettings
+from tests.buckets import KINDS, Servers, environment, new_bucket, servers
 from tests.models import colour_photos, write_model
 from tests.photos import write_raw
 
@@ -41,3 +42,20 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     preprocess(PreprocessSettings(input_dir=folder / "ingested", output_dir=folder / "processed", image_size=16,
                                   train_ratio=0.6, val_ratio=0.2, workers=1))
     return folder / "processed"
+
+
+@pytest.fixture(scope="session")
+def object_servers() -> Iterator[Servers]:
+    with servers() as running:
+        yield running
+
+
+@pytest.fixture(params=KINDS)
+def bucket(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Address of an empty bucket on each kind of store, with the environment that leads to it."""
+    if request.param == "folder":
+        return str(tmp_path / "bucket")
+    running: Servers = request.getfixturevalue("object_servers")
+    for name, value in environment(request.param, getattr(running, request.param)).items():
+        monkeypatch.setenv(name, value)
+    return new_bucket(request.param, running, tmp_path)

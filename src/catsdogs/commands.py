@@ -48,4 +48,10 @@ COMMANDS = {
     "post-deploy-eval": Command(
         "evaluate.post_deploy", "post_deploy_eval", "serving.PostDeployEvalSettings", "measure a running service"
     ),
+    "fetch": Command("versions.fetch", "fetch", "versions.FetchSettings", "download Microsoft's archive of photos"),
+    "push": Command("versions.push", "push", "versions.PushSettings", "store this commit's folders in a bucket"),
+    "pull": Command("versions.pull", "pull", "versions.PullSettings", "get a commit's folders back from it"),
+    "versions": Command("versions.listing", "versions", "versions.VersionsSettings", "list what the bucket holds"),
+    "verify": Command("versions.verify", "verify", "versions.VerifySettings", "read it again, byte for byte"),
+    "prune": Command("versions.prune", "prune", "versions.PruneSettings", "free what no version names"),
 }

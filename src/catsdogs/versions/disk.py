@@ -1,0 +1,117 @@
+"""A stage's files on disk, and what is remembered of those that have not changed."""
+
+import json
+import os
+import re
+import stat
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from catsdogs.artifacts import MANIFEST, Preprocessed
+from catsdogs.reports import TrainingMetrics
+from catsdogs.errors import UsageError
+from catsdogs.files import PARTIAL, digest_of, write_bytes
+from catsdogs.settings.versions import TreeSettings
+from catsdogs.versions.tree import path_bytes
+
+# What a finished stage leaves behind, and the command that does.
+FINISHED = {"ingested": (MANIFEST, "ingest"), "processed": (Preprocessed.FILE_NAME, "preprocess")}
+HALF_WRITTEN = re.compile(rf"\.\d+{re.escape(PARTIAL)}$")  # what `files.atomic_write` leaves when it is killed
+FRESH_SECONDS = 2.0  # a file changed so shortly before it was read may change again within one tick of its clock
+
+
+class LocalFile(NamedTuple):
+    path: str  # below the stage's folder, with "/"
+    local: str
+    size: int
+    stamp: tuple[int, int, int, int]  # size, mtime and ctime in ns, inode: an edit changes one of them
+
+
+def model_files(settings: TreeSettings) -> dict[str, Path]:
+    """The files of the stage `models`, by their name in the bucket."""
+    return {"model.pt": settings.models_dir / "model.pt", "model.onnx": settings.models_dir / "model.onnx",
+            TrainingMetrics.FILE_NAME: settings.metrics}
+
+
+def present(settings: TreeSettings, stage: str) -> bool:
+    if stage == "models":
+        return model_files(settings)["model.pt"].exists()
+    folder = settings.data_dir / stage
+    return folder.is_dir() and next(folder.iterdir(), None) is not None
+
+
+def scan(settings: TreeSettings, stage: str) -> list[LocalFile]:
+    """Every file of a stage, sorted by path. Raises UsageError for what is unfinished or no plain file."""
+    if stage == "models":
+        found = []
+        for name, path in model_files(settings).items():
+            if not path.is_file():
+                raise UsageError(f"{path} is missing, so there is no model to push: `catsdogs train` writes it.")
+            found.append(_local_file(name, path.stat(), str(path)))
+        return sorted(found, key=lambda file: file.path)
+    folder = settings.data_dir / stage
+    if not present(settings, stage):
+        raise UsageError(f"{folder} holds nothing to push: name another --data-dir or --stage.")
+    mark, command = FINISHED.get(stage, ("", ""))
+    if mark and not (folder / mark).is_file():
+        raise UsageError(f"{folder / mark} is missing, so {folder} is unfinished: run `catsdogs {command}`.")
+    found = list(_walk(str(folder), ""))
+    return sorted(found, key=lambda file: path_bytes(file.path))
+
+
+def _walk(folder: str, prefix: str) -> list[LocalFile]:
+    found: list[LocalFile] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                raise UsageError(f"{entry.path!r} is a symbolic link: put the file itself there, links are not pushed.")
+            if entry.is_dir():
+                found += _walk(entry.path, f"{prefix}{entry.name}/")
+            elif not HALF_WRITTEN.search(entry.name):
+                status = entry.stat(follow_symlinks=False)
+                if not stat.S_ISREG(status.st_mode):
+                    raise UsageError(f"{entry.path!r} is no plain file: move it out of the folder.")
+                found.append(_local_file(prefix + entry.name, status, entry.path))
+    return found
+
+
+def _local_file(path: str, status: os.stat_result, local: str) -> LocalFile:
+    stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return LocalFile(path, local, status.st_size, stamp)
+
+
+class Memory:
+    """Digests of files by their stamp, kept in the cache folder; only spares reading, and may be deleted."""
+
+    def __init__(self, settings: TreeSettings, stage: str, *, forget: bool = False) -> None:
+        where = str((settings.models_dir if stage == "models" else settings.data_dir / stage).absolute())
+        self._path = settings.cache_dir / f"{stage}-{digest_of(where)[:16]}.json"
+        self._started = time.time_ns()
+        self._new: dict[str, list[object]] = {}
+        self._old: dict[str, list[object]] = {}
+        if not forget:
+            try:
+                found = json.loads(self._path.read_bytes())
+                self._old = found if isinstance(found, dict) else {}
+            except (OSError, ValueError):
+                pass  # no cache, no harm: everything is read
+
+    def digest(self, file: LocalFile) -> str | None:
+        line = self._old.get(file.path)
+        if line is not None and len(line) == 5 and tuple(line[:4]) == file.stamp:
+            return str(line[4])
+        return None
+
+    def learn(self, file: LocalFile, digest: str) -> None:
+        if max(file.stamp[1], file.stamp[2]) < self._started - FRESH_SECONDS * 1e9:
+            self._new[file.path] = [*file.stamp, digest]
+
+    def save(self, files: list[LocalFile]) -> None:
+        if not self._new:
+            return
+        kept = {file.path: line for file in files if (line := self._new.get(file.path, self._old.get(file.path)))}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if not (ignore := self._path.parent / ".gitignore").exists():
+            write_bytes(ignore, b"*\n")
+        write_bytes(self._path, json.dumps(kept, separators=(",", ":")).encode())
