@@ -51,7 +51,11 @@ class _Handler(BaseHTTPRequestHandler):
     faults: Faults
 
     def _relay(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        announced = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(announced)
+        if len(body) < announced:
+            self.close_connection = True  # the client was killed
+            return
         kind = self.faults.draw(self.command, self.path)
         if self.faults.delay:
             time.sleep(self.faults.delay)
