@@ -70,9 +70,9 @@ def summary(done: list[dict[str, object]]) -> str:
     kinds = ", ".join(f"{name} {count:,}" for name, count in sorted(spoilt.items()))
     return "\n".join([
         "# Result of `make soak`", "",
-        f"{date.today()}: {len(done):,} of {ROUNDS} rounds, each two versions pushed and pulled, every command "
-        "killed twice (SIGKILL, once it has sent 1 to 24 requests) and then run to its end, the folders compared byte "
-        "for byte and verified; gcp-storage-emulator and moto_server in turn, behind a proxy.", "",
+        f"{date.today()}: {len(done):,} of {ROUNDS} rounds, each two versions pushed and pulled; every command is "
+        "killed up to twice (SIGKILL, once it has sent 1 to 24 requests) and then run to its end, the folders are "
+        "compared byte for byte and verified; gcp-storage-emulator and moto_server in turn, behind a proxy.", "",
         f"- {len(lost)} rounds lost or changed a byte, or failed" + "".join(f"; {line}" for line in lost),
         f"- {killed:,} commands killed before they ended",
         f"- {sum(int(str(line['requests'])) for line in done):,} requests, {sum(spoilt.values()):,} of them spoilt: "

@@ -27,6 +27,7 @@ class Faults:
         self._lock = threading.Lock()
         self.delay = 0.0  # seconds added to every request
         self.port = 0
+        self.abandoned = 0  # trickles that the client did not wait for
 
     def draw(self, method: str, path: str) -> str:
         with self._lock:
@@ -50,7 +51,11 @@ class _Handler(BaseHTTPRequestHandler):
     faults: Faults
 
     def _relay(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        announced = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(announced)
+        if len(body) < announced:
+            self.close_connection = True  # the client was killed
+            return
         kind = self.faults.draw(self.command, self.path)
         if self.faults.delay:
             time.sleep(self.faults.delay)
@@ -82,10 +87,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif kind == "trickle" and data:
             self._answer(answer.status, kept, b"", announced=length)
-            for byte in data[:600]:
-                self.wfile.write(bytes([byte]))
-                self.wfile.flush()
-                time.sleep(0.05)
+            try:
+                for byte in data[:600]:
+                    self.wfile.write(bytes([byte]))
+                    self.wfile.flush()
+                    time.sleep(0.05)
+            except OSError:
+                self.faults.abandoned += 1  # as it should be
             self.close_connection = True
         else:
             self._answer(answer.status, kept, data, announced=length)

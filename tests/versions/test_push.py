@@ -11,6 +11,7 @@ from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import sha256
 from catsdogs.settings.versions import BucketSettings, VersionsSettings
 from catsdogs.storage import open_store
+from catsdogs.versions import push as push_module
 from catsdogs.versions.listing import versions
 from tests.versions.folders import blob, pulled, pushed, tree, write_stage
 
@@ -126,6 +127,29 @@ def test_a_version_is_never_overwritten(bucket: str, tmp_path: Path) -> None:
     with pytest.raises(CatsdogsError, match="never overwritten: commit the change"):
         pushed(tmp_path, bucket)
     assert objects(bucket) == before
+
+
+def test_of_two_pushes_of_one_commit_the_first_stays(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if bucket.startswith("gs://"):
+        return  # the emulator ignores preconditions
+    folder = write_stage(tmp_path / "data", 20)
+    pushed(tmp_path, bucket)
+    key = "datasets/cats-dogs/c1/ingested/manifest.json"
+    before = open_store(BucketSettings(bucket=bucket)).read(key)
+    reads = push_module.read_manifest
+    for content in (None, b"another cat"):  # the other push wrote the same; something else
+        if content:
+            (folder / "cat" / "00000.jpg").write_bytes(content)
+        answers = iter([None])  # when this push looked, the other had not ended
+        monkeypatch.setattr(push_module, "read_manifest", lambda *arguments: next(answers, reads(*arguments)))
+        if content:
+            with pytest.raises(CatsdogsError, match="never overwritten"):
+                pushed(tmp_path, bucket)
+        else:
+            pushed(tmp_path, bucket)
+        assert open_store(BucketSettings(bucket=bucket)).read(key) == before
 
 
 def test_a_change_that_keeps_size_and_mtime_is_seen(tmp_path: Path) -> None:

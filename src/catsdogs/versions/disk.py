@@ -11,13 +11,13 @@ from typing import NamedTuple
 from catsdogs.artifacts import MANIFEST, Preprocessed
 from catsdogs.reports import TrainingMetrics
 from catsdogs.errors import UsageError
-from catsdogs.files import PARTIAL, digest_of, write_bytes
+from catsdogs.files import digest_of, write_bytes
 from catsdogs.settings.versions import TreeSettings
 from catsdogs.versions.tree import path_bytes
 
 # What a finished stage leaves behind, and the command that does.
 FINISHED = {"ingested": (MANIFEST, "ingest"), "processed": (Preprocessed.FILE_NAME, "preprocess")}
-HALF_WRITTEN = re.compile(rf"\.\d+{re.escape(PARTIAL)}$")  # what `files.atomic_write` leaves when it is killed
+HALF_WRITTEN = re.compile(r"\.\d+\.partial$")  # what `files.atomic_write` leaves when it is killed
 FRESH_SECONDS = 2.0  # a file changed so shortly before it was read may change again within one tick of its clock
 
 

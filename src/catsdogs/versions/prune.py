@@ -40,14 +40,14 @@ class PruneResult:
     seconds: float
 
     def text(self) -> str:
-        done = "" if self.applied else "would have "
+        will = "" if self.applied else "would be "
         lines = [
-            f"versions     {len(self.kept):,} kept, {len(self.forgotten):,} {done}forgotten"
+            f"versions     {len(self.kept):,} kept, {len(self.forgotten):,} {will}forgotten"
             + (f": {', '.join(name[:12] for name in self.forgotten)}" if self.forgotten else ""),
-            f"plain files  {self.plain:,} {done}deleted with them",
-            f"condemned    {self.condemned / 1e6:,.1f} MB {done}marked, to be deleted by a prune after the grace",
-            f"repacked     {self.repacked / 1e6:,.1f} MB {done}moved out of sparse shards",
-            f"deleted      {self.deleted / 1e6:,.1f} MB {done}freed now; {self.spared:,} marks taken away",
+            f"plain files  {self.plain:,} {will}deleted with them",
+            f"condemned    {self.condemned / 1e6:,.1f} MB {will}marked, to be deleted by a prune after the grace",
+            f"repacked     {self.repacked / 1e6:,.1f} MB {will}moved out of sparse shards",
+            f"deleted      {self.deleted / 1e6:,.1f} MB {will}freed now; {self.spared:,} marks taken away",
         ]
         return "\n".join([*lines, *([] if self.applied else ["nothing was changed: --apply does it"])])
 
