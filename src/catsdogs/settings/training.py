@@ -48,6 +48,8 @@ class TrainSettings(Settings):
     mlflow_experiment: str = Field("catsdogs", validation_alias=AliasChoices(
         "mlflow_experiment", "MLFLOW_EXPERIMENT_NAME"))
     """Experiment that the run belongs to."""
+    mlflow_wait_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """How long a finished training waits for a server that went away, before it ends without it."""
 
 
 class PackageSettings(Settings):

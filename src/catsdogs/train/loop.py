@@ -37,12 +37,15 @@ class _Abandoned(Exception):
 
 def fit(
     network: Network, train: Packed, val: Packed, plan: Plan, *, variant: str, device: Device,
-    checkpoint: Checkpoint, after_epoch: Callable[[Epoch], None], processes: Processes = ALONE,
+    checkpoint: Checkpoint, after_epoch: Callable[[Epoch], None],
+    after_step: Callable[[int, float, float], None] = lambda steps, loss, images_per_second: None,
+    processes: Processes = ALONE,
 ) -> Training:
     """Train `network` in place; afterwards it holds the best epoch's weights, in the first process.
 
-    `after_epoch` is called with every validated epoch, those of a run that is gone on from included. Raises
-    CatsdogsError where the loss stops being a number (the last checkpoint stays), Stopped after SIGTERM.
+    `after_epoch` is called with every validated epoch, those of a run that is gone on from included; `after_step` with
+    the steps so far, the mean loss of the last one and its photos a second. Raises CatsdogsError where the loss stops
+    being a number (the last checkpoint stays), Stopped after SIGTERM.
     """
     network.to(device.device)
     training = Training.begin(network, plan)
@@ -73,6 +76,7 @@ def fit(
             loss, seconds, asked = processes.total(part, elapsed * processes.first, interruption.asked)
             _check_finite(loss, f"at step {step + 1} of epoch {number + 1}", plan.learning_rate)
             training.count(loss * count, seconds)
+            after_step(training.steps, loss, count / seconds)
             bar.advance(count, note=f"epoch {number + 1}  {side} px  loss {loss:.3f}")
             ended = plan.done(training.steps, len(batches), training.seconds) == 1
             if step + 1 == len(batches) or ended:
