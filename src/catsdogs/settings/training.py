@@ -81,3 +81,22 @@ class LineageSettings(Settings):
 
     model_path: Path = Path("models/model.onnx")
     """Model to trace: a model.onnx, or a model.pt with its model.onnx beside it."""
+
+
+class RunsSettings(Settings):
+    """List the recorded trainings, best first, or compare some of them."""
+
+    model_config = config("RUNS")
+
+    mlflow_tracking_uri: str = Field("sqlite:///mlflow.db", validation_alias=AliasChoices(
+        "mlflow_tracking_uri", "MLFLOW_TRACKING_URI"))
+    """Where runs are recorded: a server's address or a database."""
+    mlflow_experiment: str = Field("catsdogs", validation_alias=AliasChoices(
+        "mlflow_experiment", "MLFLOW_EXPERIMENT_NAME"))
+    """Experiment to list."""
+    compare: list[str] = []
+    """First digits of runs to lay side by side: what differs in their parameters, and every figure."""
+    sort: str = "test_accuracy"
+    """Figure to sort by; `started` for the newest first."""
+    limit: Count = 20
+    """Runs to list."""

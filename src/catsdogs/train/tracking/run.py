@@ -1,8 +1,6 @@
 """One MLflow run. What it records carries the time at which it happened, however late a server takes it."""
 
 import json
-import logging
-import os
 import time
 import warnings
 from collections.abc import Callable
@@ -11,16 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from catsdogs.log import event
+from catsdogs.mlflow_server import client, without_password
 from catsdogs.train.tracking.sender import Sender
 from catsdogs.train.tracking.usage import Usage
-from catsdogs.train.tracking.words import without_password
 
-MLFLOW_DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # a link there would spoil the output of --json
-}
 PASSING = (408, 429)  # of the refusals those that another attempt may mend
 HURRY = 5.0  # seconds for what is left when a training was interrupted: spot machines give 10 to 30
 
@@ -29,15 +21,9 @@ class MlflowTracker:
     """Opening the run fails where there is no server; whatever is recorded afterwards is kept until it is sent."""
 
     def __init__(self, uri: str, experiment: str, wait_seconds: float) -> None:
-        for name, value in MLFLOW_DEFAULTS.items():
-            os.environ.setdefault(name, value)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MLflow's own, about its own dependencies
-            import mlflow
-
-            for chatty in ("mlflow", "alembic"):
-                logging.getLogger(chatty).setLevel(logging.ERROR)
-            self._client = mlflow.MlflowClient(tracking_uri=uri)
+            self._client = client(uri)
             self._run_id = self._client.create_run(self._experiment(uri, experiment)).info.run_id
         self._wait_seconds = wait_seconds
         self._sender = Sender(_refused)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from catsdogs.log import event
-from catsdogs.train.tracking.words import first_line
+from catsdogs.mlflow_server import first_line
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0  # seconds between attempts, doubling
 MOST = 100_000  # messages that may wait: a server may be away for days

@@ -1,17 +1,12 @@
 """Records a run. A tracker that cannot record says so once, and never stops or slows a training."""
 
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from catsdogs.log import event
-from catsdogs.train.tracking.words import first_line, without_password
-
-PROBE_SECONDS = 3.0
-NOTHING = "none"
+from catsdogs.mlflow_server import NOTHING, first_line, probe, without_password
 
 
 class Tracker(Protocol):
@@ -59,7 +54,7 @@ def _open(uri: str, experiment: str, wait_seconds: float) -> Tracker:
     if uri == NOTHING:
         return NullTracker()
     try:
-        _probe(uri)
+        probe(uri)
         from catsdogs.train.tracking.run import MlflowTracker
 
         return MlflowTracker(uri, experiment, wait_seconds)
@@ -72,16 +67,3 @@ def _open(uri: str, experiment: str, wait_seconds: float) -> Tracker:
 def _without(reason: str) -> NullTracker:
     event("not_tracked", because=reason)
     return NullTracker()
-
-
-def _probe(uri: str) -> None:
-    """Find out in seconds, not in MLflow's minutes of retries, that a server is away."""
-    if uri.startswith(("http://", "https://")):
-        try:
-            # urllib takes a password in an address for a part of the host's name
-            address = without_password(uri).rstrip("/")
-            urllib.request.urlopen(f"{address}/health", timeout=PROBE_SECONDS).close()
-        except urllib.error.HTTPError as error:
-            if error.code >= 500:
-                raise
-            error.close()  # 401 and the like: somebody is there, and MLflow knows the credentials
