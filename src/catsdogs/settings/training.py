@@ -3,11 +3,21 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AfterValidator, AliasChoices, Field
 
 from catsdogs.settings.base import Count, Duration, Settings, Share, config
 
-Variant = Literal["baseline", "wider", "wide", "fast"]
+VARIANTS = ("baseline", "wider", "wide", "fast")
+PRETRAINED = "pretrained:"
+
+
+def _variant(name: str) -> str:
+    if name not in VARIANTS and not (name.startswith(PRETRAINED) and len(name) > len(PRETRAINED)):
+        raise ValueError(f"give {', '.join(VARIANTS)} or {PRETRAINED}<hub name or folder>")
+    return name
+
+
+Variant = Annotated[str, AfterValidator(_variant)]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -31,7 +41,7 @@ class TrainSettings(Settings):
     learning_rate: Annotated[float, Field(gt=0)] = 0.001
     """Step size of Adam; `fast` trains its convolutions with Muon at 60 times as much."""
     model_variant: Variant = "baseline"
-    """Network to train; `catsdogs models` compares them."""
+    """Network to train: baseline, wider, fast (`catsdogs models` compares them), or pretrained:<hub name or folder>."""
     target_error: Share = 0.02
     """Share of wrong answers to allow above the confidence that `unsure` answers lie below."""
     seed: int = 42

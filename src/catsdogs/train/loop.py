@@ -15,6 +15,7 @@ from catsdogs.reports import Epoch
 from catsdogs.errors import CatsdogsError
 from catsdogs.log import event, progress
 from catsdogs.nets.network import Network
+from catsdogs.nets.pretrained import Pretrained
 from catsdogs.nets.registry import smallest_side
 from catsdogs.packed import Packed
 from catsdogs.train.batches import TrainingBatches, evaluation_batches
@@ -61,6 +62,7 @@ def fit(
         while (done := plan.done(training.steps, len(batches), training.seconds)) < 1:
             number, step = divmod(training.steps, len(batches))
             training.scale_rates(plan.recipe.rate(done))
+            let_rest(network, plan.recipe.rests(network, done))
             side = plan.recipe.side(done, train.pixels.shape[1], smallest_side(variant))
             started = time.perf_counter()
             pixels, labels = batches.get(number + 1, step, side)
@@ -129,6 +131,13 @@ class _Keeper:
             val_accuracy=float((logits.argmax(1) == val.labels).mean()),
             images_per_second=seen / training.epoch_seconds,
         )
+
+
+def let_rest(network: Network, backbone_rests: bool) -> None:
+    """Leave a pretrained backbone alone, its gradients and normalisation statistics too, or let it learn."""
+    if isinstance(network, Pretrained):
+        network.backbone.requires_grad_(not backbone_rests)
+        network.rests = backbone_rests
 
 
 def resume(training: Training, state: dict[str, Any] | None) -> None:

@@ -65,7 +65,7 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
     summary = {"best_val_accuracy": training.best_row.val_accuracy, "test_accuracy": figures.accuracy.value,
                "test_loss": figures.test_loss}
     save_weights(settings.output_model, network.to("cpu"), WeightsCard(
-        variant=prepared.variant, classes=about.classes, image_size=about.image_size,
+        variant=prepared.variant, classes=about.classes, image_size=about.image_size, description=network.description,
         temperature=calibration.temperature, unsure_below=calibration.unsure_below, metrics=summary, lineage=lineage,
     ))
     onnx_path, difference = export(settings.output_model, photos.val)
