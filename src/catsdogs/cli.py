@@ -13,7 +13,7 @@ from catsdogs.files import explain_os_error
 
 # Package that may be missing -> the extra that brings it
 EXTRAS = {"torch": "train", "fastapi": "serve", "openvino": "serve", "mlflow": "train", "cleanlab": "doctor",
-          "transformers": "pretrained"}
+          "transformers": "pretrained", "optuna": "tune"}
 
 
 def overview() -> str:
