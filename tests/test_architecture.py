@@ -22,7 +22,7 @@ LAYERS = [
     ["nets"],
     ["predictor", "packed"],
     ["pool", "figures", "provenance", "fixes", "alike"],
-    ["champion"],
+    ["champion", "clusters"],
     ["guarded", "mlflow_server"],
     ["reports"],
     ["artifacts"],

@@ -73,12 +73,17 @@ def _named(settings: PromoteSettings, store: Store) -> Shipped:
 
         card: ModelCard = read_card(settings.model_path)
         return Shipped(commit=card.lineage.commit, model_digest=card.model_digest, image=settings.image)
-    commit = _whole(settings.commit or "", store)
+    return named_version(settings.commit or "", store).model_copy(update={"image": settings.image})
+
+
+def named_version(name: str, store: Store) -> Shipped:
+    """The model of a commit, or of the first digits of one. Raises CatsdogsError where the bucket holds none."""
+    commit = _whole(name, store)
     try:
         digest = hashlib.sha256(store.read(f"models/{commit}/model.pt")).hexdigest()
     except Missing:
         raise CatsdogsError(f"{store.url}/models/{commit} holds no model.pt: push it with `catsdogs push`.") from None
-    return Shipped(commit=commit, model_digest=digest, image=settings.image)
+    return Shipped(commit=commit, model_digest=digest, image=None)
 
 
 def _whole(commit: str, store: Store) -> str:
