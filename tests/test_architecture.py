@@ -14,14 +14,16 @@ LAYERS = [
     ["__main__"],
     ["cli", "demo"],
     ["commands"],
+    ["release"],
     ["sample", "ingest", "preprocess", "train", "package", "serve", "evaluate", "lineage", "doctor", "versions",
-     "runs"],
+     "gate", "runs"],
     ["export"],
     ["weights"],
     ["nets"],
     ["predictor", "packed"],
     ["pool", "figures", "provenance", "fixes", "alike"],
-    ["mlflow_server"],
+    ["champion", "clusters"],
+    ["guarded", "mlflow_server"],
     ["reports"],
     ["artifacts"],
     ["storage"],
@@ -117,7 +119,7 @@ def test_nothing_happens_at_import() -> None:
 
 @pytest.mark.parametrize("module", ["catsdogs.serve.app", "catsdogs.predictor", "catsdogs.ingest.stage",
                                     "catsdogs.preprocess.stage", "catsdogs.evaluate.post_deploy",
-                                    "catsdogs.doctor.stage"])
+                                    "catsdogs.doctor.stage", "catsdogs.gate.stage"])
 def test_torch_and_its_company_stay_out(module: str) -> None:
     code = f"import sys, {module}; print([m for m in ('torch', 'mlflow', 'sklearn', 'matplotlib') if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

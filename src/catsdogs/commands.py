@@ -44,12 +44,17 @@ COMMANDS = {
     "models": Command("train.compare", "models", "training.ModelsSettings", "list the network variants"),
     "package": Command("package", "package", "training.PackageSettings", "model.pt -> model.onnx, checked"),
     "lineage": Command("lineage", "lineage", "training.LineageSettings", "what a model was made from", "model_path"),
+    "gate": Command("gate.stage", "gate", "gate.GateSettings", "challenger against champion: may it ship?"),
     "serve": Command("serve.stage", "serve", "serving.ServeSettings", "answer predictions over HTTP"),
     "smoke-test": Command("evaluate.smoke", "smoke_test", "serving.SmokeTestSettings", "check a running service"),
     "eval-batch": Command("evaluate.batch", "eval_batch", "serving.EvalBatchSettings", "choose labelled test photos"),
     "post-deploy-eval": Command(
         "evaluate.post_deploy", "post_deploy_eval", "serving.PostDeployEvalSettings", "measure a running service"
     ),
+    "promote": Command("release.promote", "promote", "promotion.PromoteSettings", "name the champion, or undo it"),
+    "release": Command("release.stage", "release", "release.ReleaseSettings", "image -> candidate, gate, traffic"),
+    "rollback": Command("release.rollback", "rollback", "release.RollbackSettings", "undo the last release"),
+    "cluster": Command("release.place", "cluster", "release.ClusterSettings", "show or stop a local cluster"),
     "fetch": Command("versions.fetch", "fetch", "versions.FetchSettings", "download Microsoft's archive of photos"),
     "push": Command("versions.push", "push", "versions.PushSettings", "store this commit's folders in a bucket"),
     "pull": Command("versions.pull", "pull", "versions.PullSettings", "get a commit's folders back from it"),
