@@ -45,7 +45,7 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
             f"Photos of {about.image_size} px are too small for {variant!r}: preprocess with --image-size "
             f"{smallest_side(variant)} or more."
         )
-    device = choose(settings.force_cpu, processes.count)
+    device = choose(settings.force_cpu, settings.precision, processes)
     torch.manual_seed(settings.seed)
     network = build(variant, len(about.classes))
     if RECIPES[variant].standardised:
