@@ -1,9 +1,14 @@
 """Where a file came from: the commit of the code and the packages that decide its content."""
 
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from catsdogs.files import digest_of, sha256_file
+
+DECISIVE_CODE = ("artifacts.py", "export.py", "images.py", "nets", "packed.py", "preprocess", "train", "weights.py")
+"""What a model depends on, given the ingested photos, the settings and the packages."""
 DECISIVE = ("catsdogs", "torch", "numpy", "pillow", "openvino")
 
 
@@ -14,6 +19,15 @@ def commit() -> str | None:
     if not head:
         return None
     return head + ("-dirty" if _git(here, "status", "--porcelain", "--", str(here)) else "")
+
+
+@cache
+def code_digest() -> str:
+    """Hex digest of the code that decides a model: another commit with the same trains the same."""
+    package = Path(__file__).parent
+    files = [path for name in DECISIVE_CODE
+             for path in ((package / name).rglob("*.py") if (package / name).is_dir() else [package / name])]
+    return digest_of({str(path.relative_to(package)): sha256_file(path) for path in files})
 
 
 def versions() -> dict[str, str]:

@@ -38,6 +38,8 @@ class TrainSettings(Settings):
     """Seeds weights, order and augmentation: with --epochs, the same seed gives the same weights on one machine."""
     resume: bool = True
     """Go on from the checkpoint of the same training that was cut short; --no-resume starts anew."""
+    checkpoint_bucket: str = ""
+    """Also keep checkpoints in this bucket or folder, and go on from there on a machine that has none (gs://name)."""
     force_cpu: bool = False
     """Train on the processor even where there is a GPU."""
     precision: Precision = "auto"
