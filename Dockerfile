@@ -4,7 +4,6 @@
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build
-SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /build
 ENV PIP_CONSTRAINT=/build/constraints.txt PIP_ROOT_USER_ACTION=ignore
 ARG EXTRAS="train gcs s3"
@@ -14,7 +13,7 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # The packages first: this layer is made again only when a version changes.
 COPY pyproject.toml constraints.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    if [[ -z "${PIP_FIND_LINKS:-}" ]]; then export PIP_EXTRA_INDEX_URL=$TORCH_INDEX; fi \
+    if [ -z "${PIP_FIND_LINKS:-}" ]; then export PIP_EXTRA_INDEX_URL=$TORCH_INDEX; fi \
  && python -m venv --without-pip /opt/catsdogs \
  && python -c "import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 extras = [line for name in sys.argv[1:] for line in project['optional-dependencies'][name]]; \
@@ -25,7 +24,6 @@ COPY src src
 RUN --mount=type=cache,target=/root/.cache/pip pip --python /opt/catsdogs install --no-deps .
 
 FROM ${BASE_IMAGE}
-SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 # Volumes take over the owner of the folder they are mounted on: made here for the user who writes into them.
 RUN groupadd --gid 10001 catsdogs && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp catsdogs \
  && install -d -o 10001 -g 10001 /app /app/data /app/models /app/artifacts
