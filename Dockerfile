@@ -3,14 +3,14 @@
 #   docker run --rm -v "$PWD/data:/app/data" cats-dogs-trainer:latest ingest --source-dir data/raw
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
-FROM ${BASE_IMAGE} AS build
+FROM ${BASE_IMAGE} AS packages
 WORKDIR /build
 ENV PIP_CONSTRAINT=/build/constraints.txt PIP_ROOT_USER_ACTION=ignore
 ARG EXTRAS="train gcs s3"
 # torch for the processor, 2 GB smaller; `--build-arg TORCH_INDEX=` takes the one for GPUs. Where the base image tells
 # pip of a folder of wheels (PIP_FIND_LINKS), they come from there and no second index is asked.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-# The packages first: this layer is made again only when a version changes.
+# Packages in a layer of their own: it is built, and sent to a registry, again only when a version changes.
 COPY pyproject.toml constraints.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     if [ -z "${PIP_FIND_LINKS:-}" ]; then export PIP_EXTRA_INDEX_URL=$TORCH_INDEX; fi \
@@ -19,15 +19,21 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 extras = [line for name in sys.argv[1:] for line in project['optional-dependencies'][name]]; \
 print(*project['dependencies'], *extras, sep='\n')" $EXTRAS > requirements.txt \
  && pip --python /opt/catsdogs install -r requirements.txt
-COPY README.md LICENSE ./
+
+FROM ${BASE_IMAGE} AS wheel
+WORKDIR /build
+ENV PIP_CONSTRAINT=/build/constraints.txt
+COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src src
-RUN --mount=type=cache,target=/root/.cache/pip pip --python /opt/catsdogs install --no-deps .
+RUN --mount=type=cache,target=/root/.cache/pip pip wheel --no-deps --wheel-dir /wheel .
 
 FROM ${BASE_IMAGE}
 # Volumes take over the owner of the folder they are mounted on: made here for the user who writes into them.
 RUN groupadd --gid 10001 catsdogs && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp catsdogs \
  && install -d -o 10001 -g 10001 /app /app/data /app/models /app/artifacts
-COPY --from=build /opt/catsdogs /opt/catsdogs
+COPY --from=packages /opt/catsdogs /opt/catsdogs
+RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
+    pip --python /opt/catsdogs install --no-cache-dir --no-deps --no-index /wheel/*.whl
 WORKDIR /app
 COPY params.yaml fixes.yaml ./
 # Whatever is written goes to a volume or to /tmp: the root file system may be read-only.
