@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkouts import git
-from tests.containers.engine import HARDENED, container, docker, inspected, wait_for
+from tests.containers.engine import HARDENED, container, docker, inspected
 
 pytestmark = pytest.mark.xdist_group("docker")
 FOLDERS = ("data", "models", "artifacts")
@@ -40,10 +40,9 @@ def test_the_chain_runs_with_a_root_that_is_read_only(checkout: Path, trainer_im
 
 
 def test_it_ends_when_told_to_although_it_is_the_first_process(trainer_image: str) -> None:
-    with container(trainer_image, "sample", "--per-class", "5000") as name:
-        wait_for(name, "Running", "true")
-        while "cat" not in docker("exec", name, "sh", "-c", "ls /app/data/raw 2>&1", check=False).stdout:
-            assert inspected(name)["State"]["Running"]
+    with container(trainer_image, "sample", "--per-class", "500") as name:
+        while ".jpg" not in docker("exec", name, "find", "/app/data/raw", "-name", "*.jpg", check=False).stdout:
+            assert inspected(name)["State"]["Running"], docker("logs", name).stderr
         docker("stop", "--time", "60", name)
         assert inspected(name)["State"]["ExitCode"] == 143
 
