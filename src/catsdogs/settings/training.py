@@ -48,6 +48,8 @@ class TrainSettings(Settings):
     """Seeds weights, order and augmentation: with --epochs, the same seed gives the same weights on one machine."""
     resume: bool = True
     """Go on from the checkpoint of the same training that was cut short; --no-resume starts anew."""
+    checkpoint_bucket: str = ""
+    """Also keep checkpoints in this bucket or folder, and go on from there on a machine that has none (gs://name)."""
     force_cpu: bool = False
     """Train on the processor even where there is a GPU."""
     precision: Precision = "auto"
@@ -91,6 +93,8 @@ class LineageSettings(Settings):
 
     model_path: Path = Path("models/model.onnx")
     """Model to trace: a model.onnx, or a model.pt with its model.onnx beside it."""
+    check: bool = False
+    """Also let it answer its golden photos; fails where one answer is wrong."""
 
 
 class RunsSettings(Settings):

@@ -94,11 +94,14 @@ def _fit(prepared: Prepared, tracker: Tracker, processes: Processes) -> Training
             last = now
             tracker.metrics({"step_loss": loss, "step_images_per_second": images_per_second}, step=steps)
 
-    return fit(
-        prepared.network, prepared.photos.train, prepared.photos.val, prepared.plan, variant=prepared.variant,
-        device=prepared.device, checkpoint=prepared.checkpoint, after_epoch=after_epoch, after_step=after_step,
-        processes=processes,
-    )
+    try:
+        return fit(
+            prepared.network, prepared.photos.train, prepared.photos.val, prepared.plan, variant=prepared.variant,
+            device=prepared.device, checkpoint=prepared.checkpoint, after_epoch=after_epoch, after_step=after_step,
+            processes=processes,
+        )
+    finally:
+        prepared.checkpoint.close()
 
 
 class _Clock:
