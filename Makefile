@@ -15,9 +15,10 @@ demo: $(VENV)/.run        ## the whole chain on drawn photos; PHOTOS=folder-or-z
 test: $(VENV)/.dev        ## all tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
-lint: $(VENV)/.dev        ## flake8 and the strict type check
+lint: $(VENV)/.dev        ## flake8, the strict type check, the manifests
 	$(BIN)/flake8 src tests scripts benchmarks
 	$(BIN)/python -m mypy
+	$(BIN)/python -m tests.k8s
 
 bench: $(VENV)/.dev       ## measure; PHOTOS=zip of real ones; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py $(if $(PHOTOS),--photos "$(PHOTOS)")

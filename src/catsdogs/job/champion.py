@@ -20,8 +20,8 @@ def fetch_champion(settings: JobSettings, store: Store, folder: Path) -> Path | 
         return None
     model = seen.model
     if model.commit is None:
-        raise CatsdogsError(f"The champion of {store.url} ({model.name}) names no commit, so it cannot be had: name "
-                            "another with `catsdogs promote --commit`.")
+        raise CatsdogsError(f"The champion of {store.url} ({model.name}) names no commit and cannot be fetched: name "
+                            "it anew with `catsdogs promote --commit`.")
     step("pull", {"bucket": settings.bucket, "dataset": settings.dataset, "commit": model.commit, "stage": ["models"],
                   "data_dir": folder, "models_dir": folder, "metrics": folder / "metrics.json", "overwrite": True})
     if model.model_digest and sha256_file(folder / "model.pt") != model.model_digest:
