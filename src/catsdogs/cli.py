@@ -13,7 +13,8 @@ from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import explain_os_error
 
 # Package that may be missing -> the extra that brings it
-EXTRAS = {"torch": "train", "fastapi": "serve", "openvino": "serve", "mlflow": "train", "cleanlab": "doctor"}
+EXTRAS = {"torch": "train", "fastapi": "serve", "openvino": "serve", "mlflow": "train", "cleanlab": "doctor",
+          "ray": "ray"}
 
 
 def overview() -> str:

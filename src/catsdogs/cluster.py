@@ -1,0 +1,111 @@
+"""Ray: the same map over the machines of a cluster, which may lose some of them on the way.
+
+Nothing is kept in the cluster but what is in flight; Ray's own dashboard, usage statistics and logs are off in the
+one that is started here. Ray hands objects over by pickle, among the machines of one cluster: who may join it may
+run code in it, so its ports belong in a private network (docs/scale.md).
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from catsdogs.errors import CatsdogsError, UsageError
+from catsdogs.machine import cores
+from catsdogs.settings.cluster import keep_to_itself
+
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
+Shared = TypeVar("Shared")
+
+STORE_BYTES = 200_000_000  # of a cluster started here: tasks and answers are small
+LOSSES = 4  # times that one task may lose its worker: a photo that kills every process must not do so for ever
+IN_FLIGHT = 4  # tasks a core
+
+_held: dict[str, Any] = {}  # in a worker process: what every task of one map needs, by its reference
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """An Engine. Work is a function of an importable module, as it is for processes."""
+
+    slots: int  # tasks at a time
+
+    def map(
+        self, work: Callable[[Shared, Task], Answer], shared: Shared, tasks: Iterable[Task]
+    ) -> Iterator[Answer]:
+        # In a list, so that Ray hands over the reference and not a new copy for every task.
+        reference = [ray.put(shared)]
+        remote = ray.remote(_call).options(num_cpus=1, max_retries=LOSSES, retry_exceptions=False)
+        remaining = iter(tasks)
+        waiting: deque[ray.ObjectRef[Any]] = deque()
+        try:
+            waiting.extend(remote.remote(work, reference, task)
+                           for task in itertools.islice(remaining, IN_FLIGHT * self.slots))
+            while waiting:
+                answer = _answer(waiting[0])
+                waiting.popleft()
+                waiting.extend(remote.remote(work, reference, task) for task in itertools.islice(remaining, 1))
+                yield answer
+        finally:
+            for unfinished in waiting:
+                ray.cancel(unfinished, force=True)
+
+
+@contextmanager
+def connected(address: str | None, workers: int) -> Iterator[Cluster]:
+    """Join the cluster at `address`, or start one on this machine with `workers` processes (0: one per usable core).
+
+    One that this process has joined already is used and left running.
+    """
+    if ray.is_initialized():
+        yield Cluster(_slots())
+        return
+    keep_to_itself()
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if address is None:
+        ray.init(address="local", num_cpus=workers or cores(), num_gpus=0, object_store_memory=STORE_BYTES,
+                 include_dashboard=False, **quiet)
+    else:
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, ValueError) as error:
+            raise UsageError(f"--ray-address {address}: no Ray cluster answers there ({_first_line(error)}): start "
+                             "one with `ray start --head`, or leave the flag out.") from None
+    try:
+        yield Cluster(_slots())
+    finally:
+        ray.shutdown()
+
+
+def _slots() -> int:
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+
+
+def _call(work: Callable[[Any, Any], Any], reference: list[Any], task: Any) -> Any:
+    key = reference[0].hex()
+    if key not in _held:
+        _held.clear()  # of an earlier map
+        _held[key] = ray.get(reference[0])
+    return work(_held[key], task)
+
+
+def _answer(reference: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        raise error.cause from None
+    except RayError as error:
+        raise CatsdogsError(
+            f"Ray lost the worker of one task {LOSSES + 1} times ({type(error).__name__}: {_first_line(error)}), often "
+            "for lack of memory: run again with fewer --workers or more memory a core; finished work is kept."
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0]
