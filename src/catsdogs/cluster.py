@@ -6,6 +6,7 @@ run code in it, so its ports belong in a private network (docs/scale.md).
 """
 
 import itertools
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ Shared = TypeVar("Shared")
 STORE_BYTES = 200_000_000  # of a cluster started here: tasks and answers are small
 LOSSES = 4  # times that one task may lose its worker: a photo that kills every process must not do so for ever
 IN_FLIGHT = 4  # tasks a core
+CONNECT_SECONDS = 10.0
 
 _held: dict[str, Any] = {}  # in a worker process: what every task of one map needs, by its reference
 
@@ -72,15 +74,23 @@ def connected(address: str | None, workers: int) -> Iterator[Cluster]:
         ray.init(address="local", num_cpus=workers or cores(), num_gpus=0, object_store_memory=STORE_BYTES,
                  include_dashboard=False, **quiet)
     else:
-        try:
-            ray.init(address=address, **quiet)
-        except (ConnectionError, ValueError) as error:
-            raise UsageError(f"--ray-address {address}: no Ray cluster answers there ({_first_line(error)}): start "
-                             "one with `ray start --head`, or leave the flag out.") from None
+        _join(address, quiet)
     try:
         yield Cluster(_slots())
     finally:
         ray.shutdown()
+
+
+def _join(address: str, quiet: dict[str, Any]) -> None:
+    try:
+        if address != "auto":  # Ray itself would go on trying for ten minutes
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        ray.init(address=address, **quiet)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--ray-address {address}: no Ray cluster answers there ({_first_line(error)}): name the "
+                         "host:port that `ray start --head` printed, `auto` inside a cluster, or leave the flag out."
+                         ) from None
 
 
 def _slots() -> int:
