@@ -7,10 +7,10 @@ run code in it, so its ports belong in a private network (docs/scale.md).
 
 import itertools
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import ray
@@ -28,15 +28,16 @@ STORE_BYTES = 200_000_000  # of a cluster started here: tasks and answers are sm
 LOSSES = 4  # times that one task may lose its worker: a photo that kills every process must not do so for ever
 IN_FLIGHT = 4  # tasks a core
 CONNECT_SECONDS = 10.0
+COUNT_SECONDS = 5.0  # between looks at how large the cluster is
 
 _held: dict[str, Any] = {}  # in a worker process: what every task of one map needs, by its reference
 
 
-@dataclass(frozen=True)
 class Cluster:
     """An Engine. Work is a function of an importable module, as it is for processes."""
 
-    slots: int  # tasks at a time
+    def __init__(self) -> None:
+        self._slots, self._counted = 0, float("-inf")
 
     def map(
         self, work: Callable[[Shared, Task], Answer], shared: Shared, tasks: Iterable[Task]
@@ -47,16 +48,25 @@ class Cluster:
         remaining = iter(tasks)
         waiting: deque[ray.ObjectRef[Any]] = deque()
         try:
-            waiting.extend(remote.remote(work, reference, task)
-                           for task in itertools.islice(remaining, IN_FLIGHT * self.slots))
-            while waiting:
+            while True:
+                room = IN_FLIGHT * self._cores() - len(waiting)
+                waiting.extend(remote.remote(work, reference, task)
+                               for task in itertools.islice(remaining, max(0, room)))
+                if not waiting:
+                    return
                 answer = _answer(waiting[0])
                 waiting.popleft()
-                waiting.extend(remote.remote(work, reference, task) for task in itertools.islice(remaining, 1))
                 yield answer
         finally:
             for unfinished in waiting:
                 ray.cancel(unfinished, force=True)
+
+    def _cores(self) -> int:
+        """Of the cluster as it is now: machines join and leave."""
+        if time.monotonic() - self._counted > COUNT_SECONDS:
+            self._counted = time.monotonic()
+            self._slots = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
+        return max(1, self._slots)
 
 
 @contextmanager
@@ -66,7 +76,7 @@ def connected(address: str | None, workers: int) -> Iterator[Cluster]:
     One that this process has joined already is used and left running.
     """
     if ray.is_initialized():
-        yield Cluster(_slots())
+        yield Cluster()
         return
     keep_to_itself()
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
@@ -76,7 +86,7 @@ def connected(address: str | None, workers: int) -> Iterator[Cluster]:
     else:
         _join(address, quiet)
     try:
-        yield Cluster(_slots())
+        yield Cluster()
     finally:
         ray.shutdown()
 
@@ -91,10 +101,6 @@ def _join(address: str, quiet: dict[str, Any]) -> None:
         raise UsageError(f"--ray-address {address}: no Ray cluster answers there ({_first_line(error)}): name the "
                          "host:port that `ray start --head` printed, `auto` inside a cluster, or leave the flag out."
                          ) from None
-
-
-def _slots() -> int:
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
 
 
 def _call(work: Callable[[Any, Any], Any], reference: list[Any], task: Any) -> Any:
