@@ -10,7 +10,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import ray
@@ -18,7 +18,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.machine import cores
-from catsdogs.settings.cluster import keep_to_itself
+from catsdogs.settings.cluster import keep_to_itself, own_token
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -80,15 +80,25 @@ def connected(address: str | None, workers: int) -> Iterator[Cluster]:
         return
     keep_to_itself()
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    if address is None:
-        ray.init(address="local", num_cpus=workers or cores(), num_gpus=0, object_store_memory=STORE_BYTES,
-                 include_dashboard=False, **quiet)
-    else:
-        _join(address, quiet)
+    with own_token() if address is None else nullcontext():
+        if address is None:
+            _start(workers or cores(), quiet)
+        else:
+            _join(address, quiet)
+        try:
+            yield Cluster()
+        finally:
+            ray.shutdown()
+
+
+def _start(workers: int, quiet: dict[str, Any]) -> None:
     try:
-        yield Cluster()
-    finally:
+        ray.init(address="local", num_cpus=workers, num_gpus=0, object_store_memory=STORE_BYTES,
+                 include_dashboard=False, **quiet)
+    except Exception as error:  # Ray raises plain ones where its processes do not come up
         ray.shutdown()
+        raise CatsdogsError(f"Ray does not start on this machine ({_first_line(error)}): leave out --engine ray, or "
+                            "run again when the machine is less busy.") from error
 
 
 def _join(address: str, quiet: dict[str, Any]) -> None:

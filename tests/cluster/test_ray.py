@@ -119,8 +119,10 @@ def test_a_task_that_kills_every_worker_ends_the_run(cluster: Cluster) -> None:
 def test_the_command_starts_a_ray_of_its_own_and_ends_it(tmp_path: Path) -> None:
     planted(tmp_path / "data" / "raw")
     line = [sys.executable, "-m", "catsdogs", "ingest", "--engine", "ray", "--workers", "1", "--max-bad-share", "0.5"]
-    answer = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    answer = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=200,
+                            env=os.environ | {"HOME": str(tmp_path)})
     assert answer.returncode == 0, answer.stderr
+    assert not (tmp_path / ".ray").exists()  # no secret is left behind
     assert (tmp_path / "data" / "ingested" / "manifest.csv").exists()
     assert all(text.startswith("{") for text in answer.stderr.splitlines())
 

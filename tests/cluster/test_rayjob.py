@@ -94,6 +94,13 @@ def test_the_manifest_is_sound() -> None:
     assert faults(job()) == []
 
 
+def test_the_version_of_ray_is_the_pinned_one_and_strangers_are_kept_out() -> None:
+    cluster = job()["spec"]["rayClusterSpec"]
+    pins = (FILE.parent.parent.parent / "constraints.txt").read_text().splitlines()
+    assert f"ray=={cluster['rayVersion']}" in pins
+    assert cluster["authOptions"] == {"mode": "token"}
+
+
 @pytest.mark.parametrize(("path", "value", "fault"), [
     (("kind",), "RayCluster", "kind"),
     (("spec", "rayClusterSpec", "headGroupSpec", "template", "spec", "serviceAccountName"), "default", "account"),
