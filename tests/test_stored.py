@@ -12,6 +12,7 @@ from catsdogs.preprocess.stage import preprocess
 from catsdogs.settings.data import IngestSettings, PreprocessSettings
 from catsdogs.settings.versions import BucketSettings
 from catsdogs.storage import open_store
+from catsdogs.stores.store import Content
 from tests.chains import INGEST, PREPROCESS, in_bucket, in_folders, planted
 from tests.photos import jpeg, write
 from tests.versions.folders import pulled, pushed, tree
@@ -108,7 +109,6 @@ def test_what_prune_condemned_is_made_anew_under_another_name(tmp_path: Path) ->
     pushed(tmp_path, bucket, stage=["raw"])
     in_bucket(bucket, tmp_path / "cache")
     store, layout = open_store(BucketSettings(bucket=bucket)), "datasets/cats-dogs/shards/"
-    from catsdogs.stores.store import Content
     for stage in ("ingested", "processed"):
         store.delete(f"datasets/cats-dogs/c1/{stage}/manifest.json")
     raw = tree(tmp_path / "data" / "raw").values()
@@ -149,3 +149,15 @@ def test_too_large_a_file_is_refused_without_reading_it(tmp_path: Path, monkeypa
     pulled(tmp_path / "back", str(tmp_path / "bucket"))
     text = (tmp_path / "back" / "data" / "ingested" / "manifest.csv").read_text()
     assert "too-large" in text and text == (tmp_path / "data" / "ingested" / "manifest.csv").read_text()
+
+
+def test_nothing_is_published_on_what_prune_is_about_to_free(tmp_path: Path) -> None:
+    planted(tmp_path / "data" / "raw")
+    bucket = str(tmp_path / "bucket")
+    pushed(tmp_path, bucket, stage=["raw"])
+    store = open_store(BucketSettings(bucket=bucket))
+    key = next(iter(shards(bucket)))
+    store.write(key.replace("/shards/", "/shards/condemned/"), Content.of(b""))
+    with pytest.raises(CatsdogsError, match="prune` ran meanwhile"):
+        ingest(IngestSettings(bucket=bucket, commit="c1", cache_dir=tmp_path / "cache", workers=1, **INGEST))
+    assert not (tmp_path / "bucket" / "datasets" / "cats-dogs" / "c1" / "ingested").exists()
