@@ -15,9 +15,12 @@ demo: $(VENV)/.run        ## the whole chain on drawn photos; PHOTOS=folder-or-z
 test: $(VENV)/.dev        ## all tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
-lint: $(VENV)/.dev        ## flake8 and the strict type check
+lint: $(VENV)/.dev        ## flake8, the strict type check, the workflow, shell scripts
 	$(BIN)/flake8 src tests scripts benchmarks
 	$(BIN)/python -m mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/mlops-pipeline.yml
+	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/shellcheck scripts/pipeline/*.sh
 
 bench: $(VENV)/.dev       ## measure; PHOTOS=zip of real ones; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py $(if $(PHOTOS),--photos "$(PHOTOS)")
@@ -41,6 +44,11 @@ $(VENV)/.uv:
 # The demo needs less than the tests do: no DVC, no linters.
 $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/.uv
 	$(call install,-c constraints.txt editables -e '.[train$(comma)serve]')
+	@touch $@
+
+# What the workflow's release jobs need: bucket and model, no training.
+$(VENV)/.ship: pyproject.toml constraints.txt | $(VENV)/.uv
+	$(call install,-c constraints.txt editables -e '.[gcs$(comma)serve]')
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt requirements.txt | $(VENV)/.uv
