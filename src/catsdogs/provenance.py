@@ -4,16 +4,30 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from catsdogs.errors import UsageError
+from catsdogs.settings.base import explain_invalid
+from catsdogs.settings.build import BuildSettings
+
 DECISIVE = ("catsdogs", "torch", "numpy", "pillow", "openvino")
 
 
 def commit() -> str | None:
-    """The commit of the code that is running, `-dirty` where the tree has changes, None outside a checkout."""
+    """The commit of the code that is running, `-dirty` where the tree has changes; None where nobody knows it."""
     here = Path(__file__).parent
     head = _git(here, "rev-parse", "HEAD")
     if not head:
-        return None
+        return built_from()
     return head + ("-dirty" if _git(here, "status", "--porcelain", "--", str(here)) else "")
+
+
+def built_from() -> str | None:
+    """The commit that an image was told when it was built. Raises UsageError where it is no commit."""
+    try:
+        return BuildSettings().commit or None
+    except ValidationError as error:
+        raise UsageError(explain_invalid(error).replace("--commit", "CATSDOGS_COMMIT", 1)) from None
 
 
 def versions() -> dict[str, str]:

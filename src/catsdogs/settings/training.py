@@ -76,3 +76,5 @@ class LineageSettings(Settings):
 
     model_path: Path = Path("models/model.onnx")
     """Model to trace: a model.onnx, or a model.pt with its model.onnx beside it."""
+    check: bool = False
+    """Also let it answer its golden photos; fails where one answer is wrong."""
