@@ -14,7 +14,8 @@ LAYERS = [
     ["__main__"],
     ["cli", "demo"],
     ["commands"],
-    ["sample", "ingest", "preprocess", "train", "package", "serve", "evaluate", "lineage", "doctor", "versions"],
+    ["sample", "ingest", "preprocess", "train", "package", "serve", "evaluate", "lineage", "doctor", "versions",
+     "gate"],
     ["export"],
     ["weights"],
     ["nets"],
@@ -114,7 +115,7 @@ def test_nothing_happens_at_import() -> None:
 
 @pytest.mark.parametrize("module", ["catsdogs.serve.app", "catsdogs.predictor", "catsdogs.ingest.stage",
                                     "catsdogs.preprocess.stage", "catsdogs.evaluate.post_deploy",
-                                    "catsdogs.doctor.stage"])
+                                    "catsdogs.doctor.stage", "catsdogs.gate.stage"])
 def test_torch_and_its_company_stay_out(module: str) -> None:
     code = f"import sys, {module}; print([m for m in ('torch', 'mlflow', 'sklearn', 'matplotlib') if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -42,6 +42,7 @@ COMMANDS = {
     "models": Command("train.compare", "models", "training.ModelsSettings", "list the network variants"),
     "package": Command("package", "package", "training.PackageSettings", "model.pt -> model.onnx, checked"),
     "lineage": Command("lineage", "lineage", "training.LineageSettings", "what a model was made from", "model_path"),
+    "gate": Command("gate.stage", "gate", "gate.GateSettings", "challenger against champion: may it ship?"),
     "serve": Command("serve.stage", "serve", "serving.ServeSettings", "answer predictions over HTTP"),
     "smoke-test": Command("evaluate.smoke", "smoke_test", "serving.SmokeTestSettings", "check a running service"),
     "eval-batch": Command("evaluate.batch", "eval_batch", "serving.EvalBatchSettings", "choose labelled test photos"),
