@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# build.sh NAME DOCKERFILE [FLAG...]: builds catsdogs-NAME:$COMMIT. With a registry, pushes it and prints its digest;
+# build.sh NAME DOCKERFILE [FLAG...]: builds NAME:$COMMIT. With a registry, pushes it and prints its digest;
 # the layers of the last push are the cache of the next build.
 . "$(dirname "$0")/prelude.sh"
 need COMMIT
 name=$1 dockerfile=$2
 shift 2
 export DOCKER_BUILDKIT=1
-# Which versions of torch pip finds; the CPU build is 2 GB smaller. Set by who has an index of their own.
-for argument in PIP_EXTRA_INDEX_URL BASE_IMAGE; do
-  if [[ -n ${!argument:-} ]]; then set -- "$@" --build-arg "$argument"; fi
+# What a machine with another base image, or the repository's address, may set.
+for argument in BASE_IMAGE SOURCE; do
+  if [[ -n ${!argument:-} ]]; then set -- "$@" --build-arg "$argument=${!argument}"; fi
 done
 if [[ -z ${ARTIFACT_REGISTRY_REPO:-} ]]; then
-  docker build --file "$dockerfile" --tag "catsdogs-$name:$COMMIT" "$@" .
-  output image "catsdogs-$name:$COMMIT"
+  docker build --file "$dockerfile" --tag "$name:$COMMIT" "$@" .
+  output image "$name:$COMMIT"
   exit
 fi
-repository=$(registry)/catsdogs-$name
+repository=$(registry)/$name
 docker build --file "$dockerfile" --tag "$repository:$COMMIT" --tag "$repository:cache" \
   --cache-from "$repository:cache" --build-arg BUILDKIT_INLINE_CACHE=1 "$@" .
 docker push --quiet "$repository:$COMMIT"

@@ -9,5 +9,5 @@ for file in models/model.pt models/model.onnx; do
   [[ -s $file ]] || { say "$file is missing: scripts/pipeline/fetch_model.sh or small_model.sh brings it."; exit 1; }
 done
 read -r digest _ < <(sha256sum models/model.pt)
-exec scripts/pipeline/build.sh api Dockerfile.serve --build-arg "COMMIT=$COMMIT" \
+exec scripts/pipeline/build.sh cats-dogs-api Dockerfile.serve --build-arg "COMMIT=$COMMIT" \
   --build-arg "MODEL_DIGEST=sha256:$digest"

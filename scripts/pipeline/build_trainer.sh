@@ -5,4 +5,4 @@
 #                                       without it nothing is pushed
 . "$(dirname "$0")/prelude.sh"
 need COMMIT
-exec scripts/pipeline/build.sh trainer Dockerfile --build-arg "COMMIT=$COMMIT"
+exec scripts/pipeline/build.sh catsdogs-trainer Dockerfile --build-arg "COMMIT=$COMMIT"

@@ -9,8 +9,7 @@ need BUCKET COMMIT
 
 wanted=$COMMIT
 if [[ ${ACTION:-} == champion ]]; then
-  champion=$(catsdogs champion --bucket "$BUCKET" --json)
-  wanted=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["commit"])' <<<"$champion")
+  wanted=$(python scripts/pipeline/champion_commit.py "$BUCKET")
 fi
 catsdogs pull --bucket "$BUCKET" --commit "$wanted" --stage models --overwrite
 catsdogs lineage models/model.onnx

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Writes what a run came to as Markdown: artifacts/summary.md, and the run's page where GITHUB_STEP_SUMMARY names it.
 
-Reads whichever reports are there below artifacts/: training/metrics.json, gate.json, release.json,
-post_deploy_eval.json. Plots are Mermaid charts, because a page of GitHub shows no picture that is not hosted somewhere.
+Reads whichever reports are there below artifacts/: training/metrics.json, release.json, post_deploy_eval.json. Plots are Mermaid charts, because a page of GitHub shows no picture that is not hosted somewhere.
 The standard library is enough: runs before anything is installed.
 
   COMMIT               the commit, for the heading
@@ -57,12 +56,16 @@ def losses(history: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def gate(report: dict[str, Any]) -> list[str]:
-    return verdict("Gate", report)
-
-
 def release(report: dict[str, Any]) -> list[str]:
-    return verdict("Release", report)
+    """What was done, and the gate's comparison on the evaluation batch."""
+    lines = verdict("Release", report | {"reasons": report["decision"]["reasons"]})
+    lines += [f"- {step}" for step in report["steps"]] + [""]
+    checks = (report["gate"] or {}).get("checks", [])
+    if checks:
+        lines += ["| gate | verdict | |", "| --- | --- | --- |"]
+        lines += [f"| {check['name']} | {'ok' if check['passed'] else '**failed**'} | {check['text']} |" for check in checks]
+        lines.append("")
+    return lines
 
 
 def evaluation(report: dict[str, Any]) -> list[str]:
@@ -80,13 +83,13 @@ def evaluation(report: dict[str, Any]) -> list[str]:
 
 def verdict(title: str, report: dict[str, Any]) -> list[str]:
     """Heading with the verdict, and the reasons where it failed."""
-    reasons = report.get("reasons") or ([report["reason"]] if report.get("reason") else [])
+    reasons = report.get("reasons") or []
     return [f"### {title}: {'passed' if report.get('passed') else '**refused**'}", "",
             *(f"- {reason}" for reason in reasons), *([""] if reasons else [])]
 
 
 SECTIONS = {
-    "training/metrics.json": training, "gate.json": gate, "release.json": release, "post_deploy_eval.json": evaluation,
+    "training/metrics.json": training, "release.json": release, "post_deploy_eval.json": evaluation,
 }
 
 

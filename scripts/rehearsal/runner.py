@@ -62,11 +62,14 @@ class Runner:
         run = Run(commit)
         known = {"github.sha": commit, "github.actor": "rehearsal", "inputs.action": ""}
         known |= {f"secrets.{name}": value for name, value in self.secrets.items()}
+        outcomes: dict[str, bool] = {}
         for step in push_steps(workflow):
-            if run.failed and not (step.always and step.job == run.failed.job):
+            failed = run.failed
+            if (failed and step.job != failed.job) or not step.due(failed is not None, outcomes):
                 continue
             outputs = self._take(step, run, step.values(known), changes)
             if step.id:
+                outcomes[step.id] = run.steps[-1].status == 0
                 known |= {f"steps.{step.id}.outputs.{name}": value for name, value in outputs.items()}
             run.outputs |= outputs
             for name, value in job_outputs(workflow, step.job).items():
@@ -79,7 +82,7 @@ class Runner:
     def script(self, line: str, **values: str) -> tuple[int, str]:
         """One script outside the push path, such as the rollback; its status and what it printed."""
         run = Run("by hand")
-        self._take(Step("by hand", line, line, "", {}, always=False), run, values, {})
+        self._take(Step("by hand", line, line, "", {}), run, values, {})
         return run.steps[0].status, run.steps[0].log.read_text(errors="replace")
 
     def interrupt(self) -> None:

@@ -25,6 +25,7 @@ CONDITIONS = {
     "github.event_name != 'workflow_dispatch'": {PUSH, PULL_REQUEST},
     "inputs.action == 'rollback'": {BY_HAND},
     "needs.release.result != 'skipped'": {PUSH, BY_HAND},
+    "failure() && steps.release.outcome == 'success'": {PUSH, BY_HAND},
     "!cancelled() && github.event_name == 'push'": {PUSH},
     "!cancelled() && needs.image.result == 'success'": {PUSH, BY_HAND},
     "!cancelled() && needs.preflight.result == 'success' && (needs.train.result == 'success' || "
@@ -51,8 +52,16 @@ class Step:
     id: str
     environment: dict[str, str]
     """Values still hold their look-ups."""
-    always: bool
-    """Also runs after a step of its job has failed."""
+    condition: str = ""
+
+    def due(self, failed: bool, outcomes: Mapping[str, bool]) -> bool:
+        """Whether it runs: `failed` of a step before it in its job, `outcomes` by the ids of those that ran."""
+        if self.condition == "!cancelled()":
+            return True
+        if self.condition.startswith("failure()"):
+            return failed and all(outcomes.get(name, False)
+                                  for name in re.findall(r"steps\.(\w+)\.outcome == 'success'", self.condition))
+        return not failed
 
     def values(self, known: Mapping[str, str]) -> dict[str, str]:
         """The environment with every `${{ a.b }}` looked up. Raises KeyError for what is not known."""
@@ -104,7 +113,7 @@ def _run_steps(name: str, job: Mapping[str, Any]) -> Iterator[Step]:
         if "run" in step and holds(step.get("if", ""), PUSH):
             environment = {key: str(value) for key, value in (job.get("env", {}) | step.get("env", {})).items()}
             yield Step(name, step.get("name", step["run"]), step["run"].strip(), step.get("id", ""), environment,
-                       always="!cancelled()" in step.get("if", ""))
+                       step.get("if", ""))
 
 
 def _in_order(jobs: Mapping[str, Any]) -> list[str]:
