@@ -1,4 +1,4 @@
-"""Prints the commit of the champion that a bucket names: python champion_commit.py BUCKET. Exit 1 where there is none."""
+"""Prints the commit of the champion that a bucket names: python champion_commit.py BUCKET. Exit 1 without one."""
 
 import sys
 

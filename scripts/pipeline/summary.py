@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes what a run came to as Markdown: artifacts/summary.md, and the run's page where GITHUB_STEP_SUMMARY names it.
 
-Reads whichever reports are there below artifacts/: training/metrics.json, release.json, post_deploy_eval.json. Plots are Mermaid charts, because a page of GitHub shows no picture that is not hosted somewhere.
+Reads whichever reports are there below artifacts/: training/metrics.json, release.json, post_deploy_eval.json. Plots
+are Mermaid charts, because a page of GitHub shows no picture that is not hosted somewhere.
 The standard library is enough: runs before anything is installed.
 
   COMMIT               the commit, for the heading
@@ -63,7 +64,8 @@ def release(report: dict[str, Any]) -> list[str]:
     checks = (report["gate"] or {}).get("checks", [])
     if checks:
         lines += ["| gate | verdict | |", "| --- | --- | --- |"]
-        lines += [f"| {check['name']} | {'ok' if check['passed'] else '**failed**'} | {check['text']} |" for check in checks]
+        lines += [f"| {check['name']} | {'ok' if check['passed'] else '**failed**'} | {check['text']} |"
+                  for check in checks]
         lines.append("")
     return lines
 

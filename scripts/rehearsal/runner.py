@@ -63,8 +63,12 @@ class Runner:
         known = {"github.sha": commit, "github.actor": "rehearsal", "inputs.action": ""}
         known |= {f"secrets.{name}": value for name, value in self.secrets.items()}
         outcomes: dict[str, bool] = {}
+        job = ""
         for step in push_steps(workflow):
             failed = run.failed
+            if step.job != job:  # ids of steps are known within their job only
+                job, outcomes = step.job, {}
+                known = {name: value for name, value in known.items() if not name.startswith("steps.")}
             if (failed and step.job != failed.job) or not step.due(failed is not None, outcomes):
                 continue
             outputs = self._take(step, run, step.values(known), changes)

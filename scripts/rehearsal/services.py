@@ -58,7 +58,7 @@ class Services:
 def missing() -> list[str]:
     """One sentence for each program that the rehearsal needs and this machine lacks."""
     found = []
-    if subprocess.run(["docker", "info"], capture_output=True).returncode != 0 if shutil.which("docker") else True:
+    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
         host = os.environ.get("DOCKER_HOST", "its usual socket")
         found.append(f"No Docker engine answers at {host}: start one, or name it with DOCKER_HOST.")
     if shutil.which("docker-registry") is None:
@@ -68,7 +68,7 @@ def missing() -> list[str]:
 
 @contextmanager
 def services(folder: Path) -> Iterator[Services]:
-    """Start all three and wait until each answers; stop them at the end. Raises RuntimeError with a log's last lines."""
+    """Start all three, wait until each answers, stop them at the end. Raises RuntimeError with a log's last lines."""
     folder.mkdir(parents=True)
     registry, bucket, mlflow = (free_port() for _ in range(3))
     password = secrets.token_urlsafe(18)

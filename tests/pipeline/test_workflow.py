@@ -77,7 +77,8 @@ def everything_ends(jobs: Jobs) -> Iterator[str]:
 def checkouts_keep_no_token(jobs: Jobs) -> Iterator[str]:
     for name, job in jobs.items():
         for step in job["steps"]:
-            if "actions/checkout" in step.get("uses", "") and step.get("with", {}).get("persist-credentials") is not False:
+            kept = step.get("with", {}).get("persist-credentials") is not False
+            if "actions/checkout" in step.get("uses", "") and kept:
                 yield f"{name} leaves a token in .git"
 
 
