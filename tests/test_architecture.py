@@ -12,10 +12,10 @@ PACKAGE = Path(__file__).parent.parent / "src" / "catsdogs"
 # Top to bottom; a module may import from rows below its own, and inside its own unit.
 LAYERS = [
     ["__main__"],
-    ["cli", "demo"],
+    ["cli", "demo", "job"],
     ["commands"],
     ["sample", "ingest", "preprocess", "train", "package", "serve", "evaluate", "lineage", "doctor", "versions",
-     "gate"],
+     "gate", "backup"],
     ["export"],
     ["weights"],
     ["nets"],

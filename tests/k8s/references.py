@@ -99,9 +99,10 @@ def existence(documents: list[Document]) -> Iterator[str]:
                     name = f"ConfigMap/{reference['name']}"
                     if name not in there or reference["key"] not in get(documents, name)["data"]:
                         yield f"{owner}: {variable['name']} is {reference['key']} of {name}, which is not there"
-                if (reference := source.get("secretKeyRef")) and (reference["name"], reference["key"]) not in secrets:
-                    yield (f"{owner}: {variable['name']} is {reference['key']} of the Secret {reference['name']}, which "
-                           "the bootstrap does not make")
+                reference = source.get("secretKeyRef")
+                if reference and (reference["name"], reference["key"]) not in secrets:
+                    yield (f"{owner}: {variable['name']} is {reference['key']} of the Secret {reference['name']}, "
+                           "which the bootstrap does not make")
 
 
 def namespaces(documents: list[Document]) -> Iterator[str]:

@@ -139,8 +139,8 @@ def test_killed_and_gone_on_with_elsewhere(data_dir: Path, tmp_path: Path) -> No
     bucket = tmp_path / "bucket"
 
     def command(folder: Path, *more: str) -> list[str]:
-        return [sys.executable, "-m", "catsdogs", "train", "--data-dir", str(data_dir), "--epochs", "40", "--batch-size",
-                "8", "--force-cpu", "--precision", "float32", "--mlflow-tracking-uri", "none",
+        return [sys.executable, "-m", "catsdogs", "train", "--data-dir", str(data_dir), "--epochs", "40",
+                "--batch-size", "8", "--force-cpu", "--precision", "float32", "--mlflow-tracking-uri", "none",
                 "--output-model", str(folder / "model.pt"), "--artifact-dir", str(folder / "artifacts"), *more]
 
     sent = ("--checkpoint-bucket", str(bucket))

@@ -1,4 +1,4 @@
-"""Checkpoints that outlive their machine: every saved state is sent to a bucket, and fetched where none lies on disk."""
+"""Checkpoints that outlive their machine: each saved state is sent to a bucket, and fetched where none is on disk."""
 
 import os
 import re
