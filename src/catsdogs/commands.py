@@ -52,6 +52,10 @@ COMMANDS = {
     "post-deploy-eval": Command(
         "evaluate.post_deploy", "post_deploy_eval", "serving.PostDeployEvalSettings", "measure a running service"
     ),
+    "promote": Command("release.promote", "promote", "promotion.PromoteSettings", "name the champion, or undo it"),
+    "release": Command("release.stage", "release", "release.ReleaseSettings", "image -> candidate, gate, traffic"),
+    "rollback": Command("release.rollback", "rollback", "release.RollbackSettings", "undo the last release"),
+    "cluster": Command("release.place", "cluster", "release.ClusterSettings", "show or stop a local cluster"),
     "fetch": Command("versions.fetch", "fetch", "versions.FetchSettings", "download Microsoft's archive of photos"),
     "push": Command("versions.push", "push", "versions.PushSettings", "store this commit's folders in a bucket"),
     "pull": Command("versions.pull", "pull", "versions.PullSettings", "get a commit's folders back from it"),
