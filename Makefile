@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # uv installs the pinned packages in seconds; where pip is told of local wheels, uv is told too.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help demo test lint bench soak lock clean
+.PHONY: help demo test lint bench soak rehearse lock clean
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -18,6 +18,7 @@ test: $(VENV)/.dev        ## all tests
 lint: $(VENV)/.dev        ## flake8, the strict type check, the workflow, shell scripts
 	$(BIN)/flake8 src tests scripts benchmarks
 	$(BIN)/python -m mypy
+	$(BIN)/python -m mypy -p scripts.rehearsal
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/mlops-pipeline.yml
 	$(BIN)/zizmor --offline --quiet .github/workflows
 	$(BIN)/shellcheck scripts/pipeline/*.sh
@@ -27,6 +28,9 @@ bench: $(VENV)/.dev       ## measure; PHOTOS=zip of real ones; writes benchmarks
 
 soak: $(VENV)/.dev       ## the long proof of versions: 200 rounds of kills and faults; goes on where it stopped
 	$(BIN)/python benchmarks/soak.py
+
+rehearse: $(VENV)/.dev   ## the workflow's push path for real, on this machine; needs a Docker engine
+	$(BIN)/python -m scripts.rehearsal
 
 lock: $(VENV)/.uv         ## pin every version anew from pyproject.toml into constraints.txt
 	UV_FIND_LINKS= $(BIN)/uv pip compile -q pyproject.toml --all-extras --universal --python-version 3.11 \
