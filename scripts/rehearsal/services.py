@@ -5,7 +5,6 @@ Each is a real server in a process of its own, on a free port, with its data and
 
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -53,17 +52,6 @@ class Services:
             "NO_GCE_CHECK": "true", "GOOGLE_CLOUD_PROJECT": "rehearsal", "MLFLOW_TRACKING_URI": self.mlflow,
             "MLFLOW_TRACKING_USERNAME": self.mlflow_user, "MLFLOW_TRACKING_PASSWORD": self.mlflow_password,
         }
-
-
-def missing() -> list[str]:
-    """One sentence for each program that the rehearsal needs and this machine lacks."""
-    found = []
-    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
-        host = os.environ.get("DOCKER_HOST", "its usual socket")
-        found.append(f"No Docker engine answers at {host}: start one, or name it with DOCKER_HOST.")
-    if shutil.which("docker-registry") is None:
-        found.append("docker-registry is not installed: apt-get install docker-registry.")
-    return found
 
 
 @contextmanager
