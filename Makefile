@@ -15,13 +15,14 @@ demo: $(VENV)/.run        ## the whole chain on drawn photos; PHOTOS=folder-or-z
 test: $(VENV)/.dev        ## all tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
-lint: $(VENV)/.dev        ## flake8, the strict type check, the workflow, shell scripts
+lint: $(VENV)/.dev        ## flake8, the strict type check, manifests, workflow, images and shell scripts
 	$(BIN)/flake8 src tests scripts benchmarks
 	$(BIN)/python -m mypy
 	$(BIN)/python -m mypy -p scripts.rehearsal
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/mlops-pipeline.yml
 	$(BIN)/zizmor --offline --quiet .github/workflows
 	$(BIN)/shellcheck scripts/pipeline/*.sh
+	$(BIN)/python -m tests.k8s
 
 bench: $(VENV)/.dev       ## measure; PHOTOS=zip of real ones; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py $(if $(PHOTOS),--photos "$(PHOTOS)")
