@@ -48,6 +48,7 @@ COMMANDS = {
     "post-deploy-eval": Command(
         "evaluate.post_deploy", "post_deploy_eval", "serving.PostDeployEvalSettings", "measure a running service"
     ),
+    "bundle": Command("bundle.stage", "bundle", "bundle.BundleSettings", "pack what is handed in, and try it out"),
     "fetch": Command("versions.fetch", "fetch", "versions.FetchSettings", "download Microsoft's archive of photos"),
     "push": Command("versions.push", "push", "versions.PushSettings", "store this commit's folders in a bucket"),
     "pull": Command("versions.pull", "pull", "versions.PullSettings", "get a commit's folders back from it"),
