@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from catsdogs.errors import UsageError
-from catsdogs.train.tracking import MLFLOW_DEFAULTS, NullTracker, tracked
+from catsdogs.mlflow_server import DEFAULTS
+from catsdogs.train.tracking import NullTracker, tracked
 
 MLFLOW_WARNS = pytest.mark.filterwarnings("ignore")  # about its own dependencies, at its first use
 
@@ -96,4 +97,4 @@ def test_mlflow_knows_every_setting_that_keeps_it_quick_and_quiet(database: Path
     with tracked(f"sqlite:///{database}", "quiet"):
         from mlflow import environment_variables as known
 
-    assert {name: str(getattr(known, name).get()).lower() for name in MLFLOW_DEFAULTS} == MLFLOW_DEFAULTS
+    assert {name: str(getattr(known, name).get()).lower() for name in DEFAULTS} == DEFAULTS

@@ -8,6 +8,7 @@ from pydantic import AliasChoices, Field
 from catsdogs.settings.base import Count, Duration, Settings, Share, config
 
 Variant = Literal["baseline", "wider", "wide", "fast"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class TrainSettings(Settings):
@@ -37,8 +38,12 @@ class TrainSettings(Settings):
     """Seeds weights, order and augmentation: with --epochs, the same seed gives the same weights on one machine."""
     resume: bool = True
     """Go on from the checkpoint of the same training that was cut short; --no-resume starts anew."""
+    checkpoint_bucket: str = ""
+    """Also keep checkpoints in this bucket or folder, and go on from there on a machine that has none (gs://name)."""
     force_cpu: bool = False
     """Train on the processor even where there is a GPU."""
+    precision: Precision = "auto"
+    """Of the arithmetic: bfloat16 where it is measured to be faster, or one of them for the same weights elsewhere."""
     mlflow_tracking_uri: str = Field("sqlite:///mlflow.db", validation_alias=AliasChoices(
         "mlflow_tracking_uri", "MLFLOW_TRACKING_URI"))
     """Where runs are recorded: a server's address or a database; `none` records nothing."""

@@ -11,8 +11,10 @@ from catsdogs.nets.network import Network
 from catsdogs.nets.plain import Plain
 from catsdogs.nets.registry import build, smallest_side, variant_name
 from catsdogs.packed import PackedPhotos, open_packed
-from catsdogs.provenance import versions
+from catsdogs.provenance import code_digest, versions
 from catsdogs.settings.training import TrainSettings
+from catsdogs.settings.versions import BucketSettings
+from catsdogs.storage import open_store
 from catsdogs.train.batches import TrainingBatches
 from catsdogs.train.checkpoint import Checkpoint
 from catsdogs.train.device import Device, choose
@@ -45,13 +47,13 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
             f"Photos of {about.image_size} px are too small for {variant!r}: preprocess with --image-size "
             f"{smallest_side(variant)} or more."
         )
-    device = choose(settings.force_cpu, processes.count)
+    device = choose(settings.force_cpu, settings.precision, processes)
     torch.manual_seed(settings.seed)
     network = build(variant, len(about.classes))
     if RECIPES[variant].standardised:
         assert isinstance(network, Plain)
         standardise(network, TrainingBatches(photos.train, PHOTOS, settings.seed).get(0, 0, about.image_size)[0])
-    checkpoint = Checkpoint(settings.artifact_dir, _key(settings, variant, photos, device))
+    checkpoint = _checkpoint(settings, _key(settings, variant, photos, device), processes)
     if processes.first and not settings.resume:
         checkpoint.remove()
     plan = Plan(
@@ -60,6 +62,15 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
         seconds=processes.from_first(_training_seconds(settings.time_budget, network, photos, device)),
     )
     return Prepared(variant=variant, photos=photos, network=network, plan=plan, device=device, checkpoint=checkpoint)
+
+
+def _checkpoint(settings: TrainSettings, key: str, processes: Processes) -> Checkpoint:
+    """Only the first process saves and loads. Raises UsageError for a bucket's address of no known kind."""
+    if not settings.checkpoint_bucket or not processes.first:
+        return Checkpoint(settings.artifact_dir, key)
+    from catsdogs.train.far import FarCheckpoint
+
+    return FarCheckpoint(settings.artifact_dir, key, open_store(BucketSettings(bucket=settings.checkpoint_bucket)))
 
 
 def _training_seconds(
@@ -86,6 +97,6 @@ def _key(settings: TrainSettings, variant: str, photos: PackedPhotos, device: De
     """Digest of everything that decides the weights: a checkpoint fits only the same training."""
     return digest_of([
         variant, str(RECIPES[variant]), settings.time_budget or settings.epochs, settings.batch_size,
-        settings.learning_rate, settings.seed,
+        settings.learning_rate, settings.seed, code_digest(),
         photos.about.splits_digest, photos.about.image_size, str(device), torch.get_num_threads(), versions(),
     ])

@@ -83,10 +83,13 @@ def _fit(prepared: Prepared, tracker: Tracker, processes: Processes) -> Training
         tracker.metrics({"train_loss": row.train_loss, "val_loss": row.val_loss, "val_accuracy": row.val_accuracy},
                         step=row.epoch)
 
-    return fit(
-        prepared.network, prepared.photos.train, prepared.photos.val, prepared.plan, variant=prepared.variant,
-        device=prepared.device, checkpoint=prepared.checkpoint, after_epoch=after_epoch, processes=processes,
-    )
+    try:
+        return fit(
+            prepared.network, prepared.photos.train, prepared.photos.val, prepared.plan, variant=prepared.variant,
+            device=prepared.device, checkpoint=prepared.checkpoint, after_epoch=after_epoch, processes=processes,
+        )
+    finally:
+        prepared.checkpoint.close()
 
 
 class _Clock:

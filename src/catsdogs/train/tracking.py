@@ -2,9 +2,6 @@
 
 import logging
 import os
-import re
-import urllib.error
-import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,15 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from catsdogs.log import event
-
-PROBE_SECONDS = 3.0
-NOTHING = "none"
-MLFLOW_DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # a link there would spoil the output of --json
-}
+from catsdogs.mlflow_server import DEFAULTS, NOTHING, first_line, probe, without_password
 
 
 class Tracker(Protocol):
@@ -58,12 +47,12 @@ def _open(uri: str, experiment: str) -> Tracker:
     if uri == NOTHING:
         return NullTracker()
     try:
-        _probe(uri)
+        probe(uri)
         return MlflowTracker(uri, experiment)
     except ModuleNotFoundError:
         return _without("mlflow is not installed: pip install 'catsdogs[train]'")
     except Exception as error:  # whatever a server, a proxy or a database answers: training goes on without it
-        return _without(f"{_without_password(uri)} cannot be used: {_first_line(error)}")
+        return _without(f"{without_password(uri)} cannot be used: {first_line(error)}")
 
 
 def _without(reason: str) -> NullTracker:
@@ -71,24 +60,11 @@ def _without(reason: str) -> NullTracker:
     return NullTracker()
 
 
-def _probe(uri: str) -> None:
-    """Find out in seconds, not in MLflow's minutes of retries, that a server is away."""
-    if uri.startswith(("http://", "https://")):
-        try:
-            # urllib takes a password in an address for a part of the host's name
-            address = _without_password(uri).rstrip("/")
-            urllib.request.urlopen(f"{address}/health", timeout=PROBE_SECONDS).close()
-        except urllib.error.HTTPError as error:
-            if error.code >= 500:
-                raise
-            error.close()  # 401 and the like: somebody is there, and MLflow knows the credentials
-
-
 class MlflowTracker:
     """One MLflow run. The first call that fails is reported; the calls after it are dropped."""
 
     def __init__(self, uri: str, experiment: str) -> None:
-        for name, value in MLFLOW_DEFAULTS.items():
+        for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MLflow's own, about its own dependencies
@@ -99,7 +75,7 @@ class MlflowTracker:
             self._client = mlflow.MlflowClient(tracking_uri=uri)
             self._run_id = self._client.create_run(self._experiment(uri, experiment)).info.run_id
         self._alive = True
-        event("tracking", run_id=self._run_id, uri=_without_password(uri), experiment=experiment)
+        event("tracking", run_id=self._run_id, uri=without_password(uri), experiment=experiment)
 
     def _experiment(self, uri: str, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -137,13 +113,4 @@ class MlflowTracker:
                 call()
         except Exception as error:  # as above: whatever it answers, training goes on
             self._alive = False
-            event("tracking_lost", because=_first_line(error))
-
-
-def _first_line(error: Exception) -> str:
-    return _without_password(str(error).strip().split("\n")[0])[:200] or type(error).__name__
-
-
-def _without_password(text: str) -> str:
-    """`text` without the `user:password@` of any address in it."""
-    return re.sub(r"(?<=://)[^/\s]*@", "", text)
+            event("tracking_lost", because=first_line(error))

@@ -1,0 +1,36 @@
+"""What everybody who talks to an MLflow server needs: is it there, and what may be said of its answers?"""
+
+import re
+import urllib.error
+import urllib.request
+
+PROBE_SECONDS = 3.0
+NOTHING = "none"
+DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # a link there would spoil the output of --json
+}
+
+
+def probe(uri: str) -> None:
+    """Find out in seconds, not in MLflow's minutes of retries, that a server is away."""
+    if uri.startswith(("http://", "https://")):
+        try:
+            # urllib takes a password in an address for a part of the host's name
+            address = without_password(uri).rstrip("/")
+            urllib.request.urlopen(f"{address}/health", timeout=PROBE_SECONDS).close()
+        except urllib.error.HTTPError as error:
+            if error.code >= 500:
+                raise
+            error.close()  # 401 and the like: somebody is there, and MLflow knows the credentials
+
+
+def first_line(error: Exception) -> str:
+    return without_password(str(error).strip().split("\n")[0])[:200] or type(error).__name__
+
+
+def without_password(text: str) -> str:
+    """`text` without the `user:password@` of any address in it."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)
