@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # uv installs the pinned packages in seconds; where pip is told of local wheels, uv is told too.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help demo test lint bench soak rehearse lock clean
+.PHONY: help demo test lint bench soak rehearse images lock clean
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -21,7 +21,8 @@ lint: $(VENV)/.dev        ## flake8, the strict type check, manifests, workflow,
 	$(BIN)/python -m mypy -p scripts.rehearsal
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/mlops-pipeline.yml
 	$(BIN)/zizmor --offline --quiet .github/workflows
-	$(BIN)/shellcheck scripts/pipeline/*.sh
+	$(BIN)/shellcheck scripts/*.sh scripts/pipeline/*.sh .ci/run
+	$(BIN)/hadolint Dockerfile Dockerfile.serve
 	$(BIN)/python -m tests.k8s
 
 bench: $(VENV)/.dev       ## measure; PHOTOS=zip of real ones; writes benchmarks/RESULTS.md
@@ -29,6 +30,9 @@ bench: $(VENV)/.dev       ## measure; PHOTOS=zip of real ones; writes benchmarks
 
 soak: $(VENV)/.dev       ## the long proof of versions: 200 rounds of kills and faults; goes on where it stopped
 	$(BIN)/python benchmarks/soak.py
+
+images:          ## both container images, with their labels; needs Docker
+	scripts/build_images.sh
 
 rehearse: $(VENV)/.dev   ## the workflow's push path for real, on this machine; needs a Docker engine
 	$(BIN)/python -m scripts.rehearsal
@@ -53,7 +57,7 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/.uv
 
 # What the workflow's release jobs need: bucket and model, no training.
 $(VENV)/.ship: pyproject.toml constraints.txt | $(VENV)/.uv
-	$(call install,-c constraints.txt editables -e '.[gcs$(comma)serve]')
+	$(call install,-c constraints.txt editables -e '.[gcs$(comma)photos$(comma)serve]')
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt requirements.txt | $(VENV)/.uv

@@ -16,7 +16,7 @@ LAYERS = [
     ["commands"],
     ["release"],
     ["sample", "ingest", "preprocess", "train", "package", "serve", "evaluate", "lineage", "doctor", "versions",
-     "runs", "gate", "backup"],
+     "runs", "gate", "backup", "bundle"],
     ["export"],
     ["weights"],
     ["nets"],
