@@ -1,4 +1,4 @@
-# The trainer: ingest, doctor, preprocess, train, gate, push, pull.
+# The trainer: ingest, doctor, preprocess, train, gate, push, pull; and MLflow's server (the extra `tracking`).
 #   docker build -t cats-dogs-trainer:latest .
 #   docker run --rm -v "$PWD/data:/app/data" cats-dogs-trainer:latest ingest --source-dir data/raw
 ARG BASE_IMAGE=python:3.11-slim-bookworm
@@ -6,7 +6,7 @@ ARG BASE_IMAGE=python:3.11-slim-bookworm
 FROM ${BASE_IMAGE} AS packages
 WORKDIR /build
 ENV PIP_CONSTRAINT=/build/constraints.txt PIP_ROOT_USER_ACTION=ignore
-ARG EXTRAS="train gcs s3"
+ARG EXTRAS="train gcs s3 tracking"
 # torch for the processor, 2 GB smaller; `--build-arg TORCH_INDEX=` takes the one for GPUs. Where the base image tells
 # pip of a folder of wheels (PIP_FIND_LINKS), they come from there and no second index is asked.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu

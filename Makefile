@@ -15,7 +15,7 @@ demo: $(VENV)/.run        ## the whole chain on drawn photos; PHOTOS=folder-or-z
 test: $(VENV)/.dev        ## all tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
-lint: $(VENV)/.dev        ## flake8, the strict type check, the workflow, shell scripts, Dockerfiles
+lint: $(VENV)/.dev        ## flake8, the strict type check, manifests, workflow, images and shell scripts
 	$(BIN)/flake8 src tests scripts benchmarks
 	$(BIN)/python -m mypy
 	$(BIN)/python -m mypy -p scripts.rehearsal
@@ -23,6 +23,7 @@ lint: $(VENV)/.dev        ## flake8, the strict type check, the workflow, shell 
 	$(BIN)/zizmor --offline --quiet .github/workflows
 	$(BIN)/shellcheck scripts/*.sh scripts/pipeline/*.sh .ci/run
 	$(BIN)/hadolint Dockerfile Dockerfile.serve
+	$(BIN)/python -m tests.k8s
 
 bench: $(VENV)/.dev       ## measure; PHOTOS=zip of real ones; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py $(if $(PHOTOS),--photos "$(PHOTOS)")

@@ -56,24 +56,33 @@ run() {
 # Whether something is there; in a dry run nothing is.
 there() { [[ -z $dry_run ]] && "$@" >/dev/null 2>&1 </dev/null; }
 
+# A grant to an account that was just made fails for some seconds: four more tries.
+grant() {
+  local pause
+  for pause in 2 4 8 16; do
+    if run "$@"; then return; fi
+    sleep "$pause"
+  done
+  run "$@"
+}
 account() {  # NAME WHAT-FOR
   there gcloud iam service-accounts describe "$1@$domain" --project="$project" ||
     run gcloud iam service-accounts create "$1" --project="$project" --display-name="$2"
 }
 on_project() {  # ACCOUNT ROLE
-  run gcloud projects add-iam-policy-binding "$project" --member="serviceAccount:$1@$domain" --role="$2" \
+  grant gcloud projects add-iam-policy-binding "$project" --member="serviceAccount:$1@$domain" --role="$2" \
     --condition=None --quiet
 }
 on_bucket() {  # ACCOUNT ROLE
-  run gcloud storage buckets add-iam-policy-binding "gs://$bucket" --member="serviceAccount:$1@$domain" --role="$2" \
+  grant gcloud storage buckets add-iam-policy-binding "gs://$bucket" --member="serviceAccount:$1@$domain" --role="$2" \
     --project="$project"
 }
 on_registry() {  # ACCOUNT ROLE
-  run gcloud artifacts repositories add-iam-policy-binding "$registry" --location="$region" --project="$project" \
+  grant gcloud artifacts repositories add-iam-policy-binding "$registry" --location="$region" --project="$project" \
     --member="serviceAccount:$1@$domain" --role="$2"
 }
 from_pods() {  # ACCOUNT: pods that run as the Kubernetes account of this name may act as it
-  run gcloud iam service-accounts add-iam-policy-binding "$1@$domain" --project="$project" \
+  grant gcloud iam service-accounts add-iam-policy-binding "$1@$domain" --project="$project" \
     --role=roles/iam.workloadIdentityUser --member="serviceAccount:$project.svc.id.goog[$namespace/$1]"
 }
 # NAME KEY...: a Secret of the cluster, once. Values go through a pipe: never into a file, a log or an argument list.
@@ -155,7 +164,7 @@ run gcloud iam workload-identity-pools providers "$verb" github --workload-ident
 number=PROJECT_NUMBER
 [[ -n $dry_run ]] || number=$(gcloud projects describe "$project" --format="value(projectNumber)" </dev/null)
 pool=projects/$number/locations/global/workloadIdentityPools/github
-run gcloud iam service-accounts add-iam-policy-binding "catsdogs-github@$domain" --project="$project" \
+grant gcloud iam service-accounts add-iam-policy-binding "catsdogs-github@$domain" --project="$project" \
   --role=roles/iam.workloadIdentityUser \
   --member="principalSet://iam.googleapis.com/$pool/attribute.repository/$GITHUB_REPOSITORY"
 

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,10 +16,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from scripts.rehearsal.commits import ROOT, Commits
+from scripts.rehearsal.engine import forget_images, missing, path
 from scripts.rehearsal.material import raw_photos, upload
 from scripts.rehearsal.runner import Runner
 from scripts.rehearsal.scenes import SCENES, good, missing_secret
-from scripts.rehearsal.services import BUCKET, Services, free_port, missing, services
+from scripts.rehearsal.services import BUCKET, Services, free_port, services
 from scripts.rehearsal.stage import Stage
 from scripts.rehearsal.traffic import photos, traffic
 
@@ -91,7 +91,7 @@ def prepared(per_class: int, keep: bool) -> Iterator[Stage]:
         environment = _environment(folder, running, commits, port)
         runner = Runner(commits.folder, folder / "logs", environment, _secrets(running))
         stage = Stage(folder, commits, runner, f"http://127.0.0.1:{port}", raw, first_fixes=commits.read("fixes.yaml"))
-        stack.callback(_forget_images, running.registry)
+        stack.callback(forget_images, running.registry)
         stack.callback(stage.stop_cluster)
         stack.callback(runner.interrupt)
         count = upload(stage.store(), raw, "datasets/cats-dogs/raw/")
@@ -110,7 +110,7 @@ def _environment(folder: Path, running: Services, commits: Commits, port: int) -
     place = {f"CATSDOGS_{command}_{name}": value for command in ("RELEASE", "ROLLBACK", "CLUSTER")
              for name, value in (("CLUSTER_DIR", str(folder / "cluster")), ("PORT", str(port)))}
     return inherited | running.environment() | place | RELEASE | {
-        "CLUSTER": "docker", "JOB_ENV_FILE": str(job), "PYTHONPATH": str(commits.folder / "src"),
+        "PATH": path(), "CLUSTER": "docker", "JOB_ENV_FILE": str(job), "PYTHONPATH": str(commits.folder / "src"),
     }
 
 
@@ -121,15 +121,6 @@ def _secrets(running: Services) -> dict[str, str]:
         "GCP_BUCKET_NAME": BUCKET, "GKE_CLUSTER_NAME": "rehearsal", "GKE_CLUSTER_LOCATION": "here",
         "ARTIFACT_REGISTRY_REPO": f"{running.registry}/catsdogs", "EVAL_BATCH_GCS_URI": "",
     }
-
-
-def _forget_images(registry: str) -> None:
-    """Images that this rehearsal made; the build cache stays, and makes the next one faster."""
-    listed = subprocess.run(["docker", "image", "ls", "--format", "{{.Repository}} {{.ID}}"], capture_output=True,
-                            text=True)
-    ids = {line.split()[1] for line in listed.stdout.splitlines() if line.startswith(f"{registry}/")}
-    if ids:
-        subprocess.run(["docker", "image", "rm", "--force", *sorted(ids)], capture_output=True)
 
 
 def _leave(folder: Path, keep: bool) -> None:

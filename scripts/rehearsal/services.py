@@ -5,7 +5,6 @@ Each is a real server in a process of its own, on a free port, with its data and
 
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 BUCKET = "rehearsal"
-STARTING_SECONDS = 90.0
+STARTING_SECONDS = 240.0  # MLflow imports for a minute on a busy machine
 REGISTRY_CONFIG = """\
 version: 0.1
 log: {{level: warn}}
@@ -55,17 +54,6 @@ class Services:
         }
 
 
-def missing() -> list[str]:
-    """One sentence for each program that the rehearsal needs and this machine lacks."""
-    found = []
-    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
-        host = os.environ.get("DOCKER_HOST", "its usual socket")
-        found.append(f"No Docker engine answers at {host}: start one, or name it with DOCKER_HOST.")
-    if shutil.which("docker-registry") is None:
-        found.append("docker-registry is not installed: apt-get install docker-registry.")
-    return found
-
-
 @contextmanager
 def services(folder: Path) -> Iterator[Services]:
     """Start all three, wait until each answers, stop them at the end. Raises RuntimeError with a log's last lines."""
@@ -79,32 +67,34 @@ def services(folder: Path) -> Iterator[Services]:
     auth.touch(mode=0o600)
     auth.write_text(AUTH_CONFIG.format(folder=folder, user=running.mlflow_user, password=password))
     beside = Path(sys.executable).parent
+    commands = {
+        "registry": (["docker-registry", "serve", str(folder / "registry.yml")], {"OTEL_TRACES_EXPORTER": "none"}),
+        "bucket": ([str(beside / "gcp-storage-emulator"), "start", "--host", "127.0.0.1", "--port", str(bucket),
+                    "--in-memory", "--default-bucket", BUCKET], {}),
+        "mlflow": ([str(beside / "mlflow"), "server", "--app-name", "basic-auth", "--host", "127.0.0.1",
+                    "--port", str(mlflow), "--workers", "1", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
+                    "--artifacts-destination", str(folder / "artifacts")],
+                   {"MLFLOW_AUTH_CONFIG_PATH": str(auth),
+                    "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_urlsafe(32)}),
+    }
+    probes = {"registry": f"http://{running.registry}/v2/", "bucket": f"{running.bucket_server}/storage/v1/b",
+              "mlflow": f"{running.mlflow}/health"}
     with ExitStack() as stack:
-        for name, command, probe, environment in (
-            ("registry", ["docker-registry", "serve", str(folder / "registry.yml")], f"http://{running.registry}/v2/",
-             {"OTEL_TRACES_EXPORTER": "none"}),
-            ("bucket", [str(beside / "gcp-storage-emulator"), "start", "--host", "127.0.0.1", "--port", str(bucket),
-                        "--in-memory", "--default-bucket", BUCKET], f"{running.bucket_server}/storage/v1/b", {}),
-            ("mlflow", [str(beside / "mlflow"), "server", "--app-name", "basic-auth", "--host", "127.0.0.1",
-                        "--port", str(mlflow), "--workers", "1", "--backend-store-uri",
-                        f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination", str(folder / "artifacts")],
-             f"{running.mlflow}/health", {
-                 "MLFLOW_AUTH_CONFIG_PATH": str(auth), "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_urlsafe(32)}),
-        ):
-            stack.enter_context(process(name, command, probe, folder, environment))
+        started = {name: stack.enter_context(process(command, folder / f"{name}.log", environment))
+                   for name, (command, environment) in commands.items()}
+        for name, server in started.items():
+            _wait(name, server, probes[name], folder / f"{name}.log")
         yield running
 
 
 @contextmanager
-def process(name: str, command: list[str], probe: str, folder: Path, environment: dict[str, str]) -> Iterator[None]:
+def process(command: list[str], log: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """A server in a session of its own, so that Ctrl-C reaches the rehearsal first; ended with all its children."""
-    log = folder / f"{name}.log"
     with log.open("wb") as output:
-        server = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, cwd=folder,
+        server = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, cwd=log.parent,
                                   env=os.environ | environment, start_new_session=True)
     try:
-        _wait(name, server, probe, log)
-        yield
+        yield server
     finally:
         _end(server)
 

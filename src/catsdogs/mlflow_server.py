@@ -1,8 +1,12 @@
 """What everybody who talks to an MLflow server needs: is it there, and what may be said of its answers?"""
 
+import logging
+import os
 import re
 import urllib.error
 import urllib.request
+import warnings
+from typing import Any
 
 PROBE_SECONDS = 3.0
 NOTHING = "none"
@@ -27,7 +31,23 @@ def probe(uri: str) -> None:
             error.close()  # 401 and the like: somebody is there, and MLflow knows the credentials
 
 
-def first_line(error: Exception) -> str:
+def client(uri: str) -> Any:
+    """MLflow's client for a server or a database, quiet and quick to give up; it asks nobody anything yet.
+
+    Raises ModuleNotFoundError where MLflow is not installed.
+    """
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own, about its own dependencies
+        import mlflow
+
+        for chatty in ("mlflow", "alembic"):
+            logging.getLogger(chatty).setLevel(logging.ERROR)
+        return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def first_line(error: BaseException) -> str:
     return without_password(str(error).strip().split("\n")[0])[:200] or type(error).__name__
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from catsdogs.champion.decision import Shipped, decide
+from catsdogs.champion.move import Champion
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import sha256_file
 from catsdogs.job.raw import fetch_raw
@@ -125,17 +127,26 @@ def test_the_gate_says_no(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not [entry for entry in store.entries("models/champion")]
 
 
+def name_champion(store: Store, commit: str | None, digest: str | None) -> None:
+    model = Shipped(commit=commit, model_digest=digest, image=None)
+    decision = decide("promote", who="test", why="test", before=None, after=model)
+    store.write("models/champion.json", Content.of(Champion(model=model, decision=decision).model_dump_json().encode()))
+
+
 def test_the_champion_of_the_bucket_is_what_the_gate_compares_with(
     folder_job: tuple[Store, JobResult, JobSettings], tmp_path: Path
 ) -> None:
     store, first, options = folder_job
     assert first.steps["gate"]["champion"] is None
-    store.write("models/champion.json", Content.of(json.dumps({"commit": FIRST}).encode()))
-    second = job(options.model_copy(update={"commit": "second", "work_dir": tmp_path / "two"}))
+    again = options.model_copy(update={"commit": "second", "work_dir": tmp_path / "two"})
+    name_champion(store, FIRST, sha256_file(tmp_path / "one/models/model.pt"))
+    second = job(again)
     assert second.steps["gate"]["champion"] is not None and second.passed
-    store.write("models/champion.json", Content.of(json.dumps({"commit": "gone"}).encode()))
-    with pytest.raises(CatsdogsError, match="no models of gone"):
-        job(options.model_copy(update={"commit": "second", "work_dir": tmp_path / "two"}))
+    for commit, digest, words in ((FIRST, "0" * 64, "another model than the champion"), ("gone", None, "no models of"),
+                                  (None, None, "names no commit")):
+        name_champion(store, commit, digest)
+        with pytest.raises(CatsdogsError, match=words):
+            job(again)
 
 
 def test_doctor_stops_the_job_unless_it_only_warns(

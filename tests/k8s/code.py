@@ -1,6 +1,9 @@
 """What the documents say of our code: paths of probes, names in the environment, commands and their flags."""
 
+import contextlib
+import io
 import re
+import warnings
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -112,7 +115,8 @@ def command_of(owner: str, container: Document) -> str | None:
 @cache
 def settings_names(command: str) -> frozenset[str]:
     """Names in the environment that a command reads; the job's stages read theirs as well."""
-    commands = [command] if command != "job" else ["job", "ingest", "doctor", "preprocess", "train", "push"]
+    chain = ["job", "ingest", "preprocess", "doctor", "train", "pull", "push", "gate"]
+    commands = chain if command == "job" else [command] * (command in COMMANDS)
     names: set[str] = set()
     for settings in (COMMANDS[each].settings_type() for each in commands):
         for name, field in settings.model_fields.items():
@@ -125,20 +129,26 @@ def settings_names(command: str) -> frozenset[str]:
 @cache
 def mlflow_names() -> frozenset[str]:
     import mlflow.environment_variables as known
-    from mlflow.cli import cli
 
-    options = {str(option.envvar) for option in cli.commands["server"].params}
+    options = {str(option.envvar) for option in _mlflow_server().params}
     # Read by the server's own modules, not through its table of variables.
     return frozenset(options | {name for name in dir(known) if name.startswith("MLFLOW_")}
                      | {"MLFLOW_ALLOWED_HOSTS", "MLFLOW_FLASK_SERVER_SECRET_KEY"})
 
 
+@cache
+def _mlflow_server() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own, about its own dependencies
+        from mlflow.cli import cli
+    return cli.commands["server"]
+
+
 def _mlflow(owner: str, words: list[str]) -> Iterator[str]:
     import click
-    from mlflow.cli import cli
 
     try:
-        cli.commands["server"].make_context("server", words)
+        _mlflow_server().make_context("server", words)
     except click.ClickException as error:
         yield f"{owner}: mlflow server: {error.format_message()}"
 
@@ -147,7 +157,8 @@ def _torchrun(owner: str, words: list[str]) -> Iterator[str]:
     from torch.distributed.run import get_args_parser
 
     try:
-        get_args_parser().parse_args([*words, "-m", "catsdogs"])
+        with contextlib.redirect_stderr(io.StringIO()):
+            get_args_parser().parse_args([re.sub(r"\$\(\w+\)", "0", word) for word in [*words, "-m", "catsdogs"]])
     except SystemExit:
         yield f"{owner}: torchrun does not take {words}"
 

@@ -4,33 +4,35 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 STOP_SECONDS = 25.0  # the service finishes what is under way within 20
 ASK_SECONDS = 2.0
-_ours: dict[int, subprocess.Popen[bytes]] = {}  # until they end: only their parent can tell that they have
 
 
-def start(command: Sequence[str], log: Path) -> str:
+def start(command: list[str], log: Path) -> str:
     """A session of its own, whose output goes to `log`; returns the handle that `alive` and `stop` know it by."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                   start_new_session=True)
-    _ours[process.pid] = process
-    return f"{process.pid}:{_started(process.pid)}"
+    # Not subprocess.Popen, whose object would have to live as long as the process, which is longer than ours does.
+    pid = os.posix_spawnp(command[0], command, os.environ, setsid=True, file_actions=[
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ])
+    return f"{pid}:{_started(pid)}"
 
 
 def alive(handle: str) -> bool:
     pid, _, started = handle.partition(":")
-    if (process := _ours.get(int(pid))) is not None and process.poll() is not None:
-        del _ours[int(pid)]
+    try:
+        os.waitpid(int(pid), os.WNOHANG)
+    except ChildProcessError:
+        pass  # not ours: another command started it
     return started != "" and _started(int(pid)) == started
 
 

@@ -16,6 +16,7 @@ from catsdogs.job.raw import fetch_raw
 from catsdogs.job.record import Trained, digest_of_training, find, write
 from catsdogs.log import event
 from catsdogs.settings.job import JobSettings
+from catsdogs.settings.training import PRETRAINED
 from catsdogs.storage import open_store
 from catsdogs.stores.store import Store
 from catsdogs.versions.commit import to_push
@@ -61,7 +62,9 @@ def job(settings: JobSettings) -> JobResult:
     run = _Job(settings, store, commit)
     run.photos()
     digest = digest_of_training(settings, run.data_dir / "processed")
-    reused = None if settings.retrain else run.reuse(digest)
+    # A backbone is named, not digested: what its name leads to may change.
+    known = not settings.model_variant.startswith(PRETRAINED)
+    reused = run.reuse(digest) if known and not settings.retrain else None
     helped = settings.rank > 0
     if reused is None:
         run.train()

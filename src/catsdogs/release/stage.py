@@ -78,6 +78,7 @@ class _Release:
             logs = self.logs()
             decision = self.undo(reason)
             if isinstance(error, KeyboardInterrupt):
+                self.lease.advance("done")
                 raise
         self.lease.advance("done")
         return ReleaseResult(

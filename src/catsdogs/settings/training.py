@@ -3,11 +3,21 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AfterValidator, AliasChoices, Field
 
 from catsdogs.settings.base import Count, Duration, Settings, Share, config
 
-Variant = Literal["baseline", "wider", "wide", "fast"]
+VARIANTS = ("baseline", "wider", "wide", "fast")
+PRETRAINED = "pretrained:"
+
+
+def _variant(name: str) -> str:
+    if name not in VARIANTS and not (name.startswith(PRETRAINED) and len(name) > len(PRETRAINED)):
+        raise ValueError(f"give {', '.join(VARIANTS)} or {PRETRAINED}<hub name or folder>")
+    return name
+
+
+Variant = Annotated[str, AfterValidator(_variant)]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -31,7 +41,7 @@ class TrainSettings(Settings):
     learning_rate: Annotated[float, Field(gt=0)] = 0.001
     """Step size of Adam; `fast` trains its convolutions with Muon at 60 times as much."""
     model_variant: Variant = "baseline"
-    """Network to train; `catsdogs models` compares them."""
+    """Network to train: baseline, wider, fast (`catsdogs models` compares them), or pretrained:<hub name or folder>."""
     target_error: Share = 0.02
     """Share of wrong answers to allow above the confidence that `unsure` answers lie below."""
     seed: int = 42
@@ -50,6 +60,8 @@ class TrainSettings(Settings):
     mlflow_experiment: str = Field("catsdogs", validation_alias=AliasChoices(
         "mlflow_experiment", "MLFLOW_EXPERIMENT_NAME"))
     """Experiment that the run belongs to."""
+    mlflow_wait_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """How long a finished training waits for a server that went away, before it ends without it."""
 
 
 class PackageSettings(Settings):
@@ -83,3 +95,22 @@ class LineageSettings(Settings):
     """Model to trace: a model.onnx, or a model.pt with its model.onnx beside it."""
     check: bool = False
     """Also let it answer its golden photos; fails where one answer is wrong."""
+
+
+class RunsSettings(Settings):
+    """List the recorded trainings, best first, or compare some of them."""
+
+    model_config = config("RUNS")
+
+    mlflow_tracking_uri: str = Field("sqlite:///mlflow.db", validation_alias=AliasChoices(
+        "mlflow_tracking_uri", "MLFLOW_TRACKING_URI"))
+    """Where runs are recorded: a server's address or a database."""
+    mlflow_experiment: str = Field("catsdogs", validation_alias=AliasChoices(
+        "mlflow_experiment", "MLFLOW_EXPERIMENT_NAME"))
+    """Experiment to list."""
+    compare: list[str] = []
+    """First digits of runs to lay side by side: what differs in their parameters, and every figure."""
+    sort: str = "test_accuracy"
+    """Figure to sort by; `started` for the newest first."""
+    limit: Count = 20
+    """Runs to list."""

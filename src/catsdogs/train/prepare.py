@@ -9,6 +9,7 @@ from catsdogs.files import digest_of
 from catsdogs.machine import seconds_alive
 from catsdogs.nets.network import Network
 from catsdogs.nets.plain import Plain
+from catsdogs.nets.pretrained import Pretrained, takes_photos_of
 from catsdogs.nets.registry import build, smallest_side, variant_name
 from catsdogs.packed import PackedPhotos, open_packed
 from catsdogs.provenance import code_digest, versions
@@ -22,7 +23,7 @@ from catsdogs.train.initial import PHOTOS, standardise
 from catsdogs.train.loop import seconds_a_photo
 from catsdogs.train.plan import Plan
 from catsdogs.train.processes import Processes
-from catsdogs.train.recipe import RECIPES
+from catsdogs.train.recipe import recipe_for
 
 SECONDS_AFTER = 6.0  # for calibration, export, plots and closing the run; measured 3 to 5
 
@@ -50,14 +51,17 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
     device = choose(settings.force_cpu, settings.precision, processes)
     torch.manual_seed(settings.seed)
     network = build(variant, len(about.classes))
-    if RECIPES[variant].standardised:
+    if isinstance(network, Pretrained):
+        takes_photos_of(network, about.image_size)
+    recipe = recipe_for(variant)
+    if recipe.standardised:
         assert isinstance(network, Plain)
         standardise(network, TrainingBatches(photos.train, PHOTOS, settings.seed).get(0, 0, about.image_size)[0])
     checkpoint = _checkpoint(settings, _key(settings, variant, photos, device), processes)
     if processes.first and not settings.resume:
         checkpoint.remove()
     plan = Plan(
-        recipe=RECIPES[variant], epochs=settings.epochs, batch_size=settings.batch_size,
+        recipe=recipe, epochs=settings.epochs, batch_size=settings.batch_size,
         learning_rate=settings.learning_rate, seed=settings.seed,
         seconds=processes.from_first(_training_seconds(settings.time_budget, network, photos, device)),
     )
@@ -96,7 +100,7 @@ def _training_seconds(
 def _key(settings: TrainSettings, variant: str, photos: PackedPhotos, device: Device) -> str:
     """Digest of everything that decides the weights: a checkpoint fits only the same training."""
     return digest_of([
-        variant, str(RECIPES[variant]), settings.time_budget or settings.epochs, settings.batch_size,
+        variant, str(recipe_for(variant)), settings.time_budget or settings.epochs, settings.batch_size,
         settings.learning_rate, settings.seed, code_digest(),
         photos.about.splits_digest, photos.about.image_size, str(device), torch.get_num_threads(), versions(),
     ])

@@ -22,11 +22,12 @@ from catsdogs.train.prepare import Prepared, prepare
 from catsdogs.train.processes import Processes, joined
 from catsdogs.train.report import TestFigures, calibrate, judge
 from catsdogs.train.result import Helped, TrainResult
-from catsdogs.train.tracking import NullTracker, Tracker, tracked
+from catsdogs.train.tracking.tracker import NullTracker, Tracker, tracked
 from catsdogs.train.training import Training
 from catsdogs.weights import WeightsCard, save_weights
 
 CURVES = "curves.png"
+STEP_SECONDS = 2.0  # between points of the live curves
 
 
 def train(settings: TrainSettings) -> TrainResult | Helped:
@@ -35,7 +36,8 @@ def train(settings: TrainSettings) -> TrainResult | Helped:
         if not processes.first:
             _fit(prepare(settings, processes), NullTracker(), processes)
             return Helped()
-        with tracked(settings.mlflow_tracking_uri, settings.mlflow_experiment) as tracker:
+        with tracked(settings.mlflow_tracking_uri, settings.mlflow_experiment,
+                     settings.mlflow_wait_seconds) as tracker:
             return _train(settings, tracker, processes)
 
 
@@ -50,6 +52,7 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
     prepared = prepare(settings, processes)
     photos, network, device, about = prepared.photos, prepared.network, prepared.device, prepared.photos.about
     tracker.parameters({"image_size": about.image_size, "splits_digest": about.splits_digest})
+    tracker.photos(settings.data_dir.name, about.splits_digest, about.counts)
     clock.done("setup")
     training = _fit(prepared, tracker, processes)
     clock.done("training")
@@ -62,7 +65,7 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
     summary = {"best_val_accuracy": training.best_row.val_accuracy, "test_accuracy": figures.accuracy.value,
                "test_loss": figures.test_loss}
     save_weights(settings.output_model, network.to("cpu"), WeightsCard(
-        variant=prepared.variant, classes=about.classes, image_size=about.image_size,
+        variant=prepared.variant, classes=about.classes, image_size=about.image_size, description=network.description,
         temperature=calibration.temperature, unsure_below=calibration.unsure_below, metrics=summary, lineage=lineage,
     ))
     onnx_path, difference = export(settings.output_model, photos.val)
@@ -83,10 +86,19 @@ def _fit(prepared: Prepared, tracker: Tracker, processes: Processes) -> Training
         tracker.metrics({"train_loss": row.train_loss, "val_loss": row.val_loss, "val_accuracy": row.val_accuracy},
                         step=row.epoch)
 
+    last = -STEP_SECONDS
+
+    def after_step(steps: int, loss: float, images_per_second: float) -> None:
+        nonlocal last
+        if (now := time.monotonic()) - last >= STEP_SECONDS:
+            last = now
+            tracker.metrics({"step_loss": loss, "step_images_per_second": images_per_second}, step=steps)
+
     try:
         return fit(
             prepared.network, prepared.photos.train, prepared.photos.val, prepared.plan, variant=prepared.variant,
-            device=prepared.device, checkpoint=prepared.checkpoint, after_epoch=after_epoch, processes=processes,
+            device=prepared.device, checkpoint=prepared.checkpoint, after_epoch=after_epoch, after_step=after_step,
+            processes=processes,
         )
     finally:
         prepared.checkpoint.close()

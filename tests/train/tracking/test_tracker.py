@@ -9,7 +9,7 @@ import pytest
 
 from catsdogs.errors import UsageError
 from catsdogs.mlflow_server import DEFAULTS
-from catsdogs.train.tracking import NullTracker, tracked
+from catsdogs.train.tracking.tracker import NullTracker, tracked
 
 MLFLOW_WARNS = pytest.mark.filterwarnings("ignore")  # about its own dependencies, at its first use
 
@@ -68,11 +68,12 @@ def test_a_crash_and_an_interrupt_are_recorded(database: Path) -> None:
 
 @MLFLOW_WARNS
 def test_a_server_that_goes_away_costs_nothing(capsys: pytest.CaptureFixture[str], database: Path) -> None:
-    with tracked(f"sqlite:///{database}", "lost") as tracker:
+    with tracked(f"sqlite:///{database}", "lost", wait_seconds=0) as tracker:
         database.write_bytes(b"this is no database any more")
         for step in range(3):
             tracker.metrics({"val_loss": 1.0}, step)
-    assert capsys.readouterr().err.count("tracking_lost") == 1
+    said = capsys.readouterr().err
+    assert said.count("tracking_waits") == 1 and said.count("tracking_lost") == 1 and '"unsent": 4' in said
 
 
 def test_a_page_that_is_no_mlflow_is_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
