@@ -18,6 +18,7 @@ LAYERS = [
     ["sample", "ingest", "preprocess", "train", "package", "serve", "evaluate", "lineage", "doctor", "versions",
      "runs", "gate", "backup", "bundle"],
     ["export"],
+    ["slices"],
     ["weights"],
     ["nets"],
     ["predictor", "packed"],

@@ -6,7 +6,7 @@ from catsdogs.provenance import DECISIVE_CODE, code_digest
 
 PACKAGE = Path(catsdogs.__file__).parent
 HARMLESS = {"alike", "errors", "figures", "files", "fixes", "log", "machine", "mlflow_server", "pool", "predictor",
-            "provenance", "reports", "settings", "storage", "stores", "tables"}
+            "provenance", "reports", "settings", "slices", "storage", "stores", "tables"}
 """What training imports without its result depending on it: parameters are in the digest of a training themselves."""
 
 

@@ -15,7 +15,7 @@ from catsdogs.files import explain_os_error
 
 # Package that may be missing -> the extra that brings it
 EXTRAS = {"torch": "train", "fastapi": "serve", "openvino": "serve", "mlflow": "train", "cleanlab": "doctor",
-          "transformers": "pretrained", "imagehash": "photos", "scipy": "photos"}
+          "transformers": "pretrained", "optuna": "tune", "imagehash": "photos", "scipy": "photos"}
 
 
 def overview() -> str:

@@ -42,6 +42,7 @@ COMMANDS = {
     "doctor": Command("doctor.stage", "doctor", "doctor.DoctorSettings", "examine ingested photos", "data_dir"),
     "preprocess": Command("preprocess.stage", "preprocess", "data.PreprocessSettings", "-> resized, split by content"),
     "train": Command("train.stage", "train", "training.TrainSettings", "-> model.pt, model.onnx, metrics and plots"),
+    "tune": Command("train.tune.stage", "tune", "tuning.TuneSettings", "search for hyperparameters"),
     "runs": Command("runs", "runs", "training.RunsSettings", "list and compare recorded trainings"),
     "models": Command("train.compare", "models", "training.ModelsSettings", "list the network variants"),
     "package": Command("package", "package", "training.PackageSettings", "model.pt -> model.onnx, checked"),

@@ -54,7 +54,9 @@ class TrainingMetrics(Document):
     auc: float  # binary; the mean of one against the rest for more classes
     expected_calibration_error: float  # 15 bins, after the temperature
     temperature: float
+    majority_share: float  # accuracy of always answering the most frequent class
     per_class: dict[str, ClassReport]
+    slices: dict[str, Interval]  # accuracy by class, and by thirds of size, brightness and sharpness
     unsure: Unsure
     confusion: list[list[int]]  # row: what the photo is, column: what was answered
     best_epoch: int

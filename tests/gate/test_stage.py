@@ -8,7 +8,7 @@ from catsdogs.cli import main
 from catsdogs.errors import CatsdogsError
 from catsdogs.gate.judge import Answered, judge
 from catsdogs.gate.report import GateReport
-from catsdogs.gate.slices import by_thirds
+from catsdogs.slices import by_thirds
 from catsdogs.gate.stage import GateResult, gate
 from catsdogs.settings.gate import GateLimits, GateSettings
 from tests.gate.processed import model, processed_photos

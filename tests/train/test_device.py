@@ -1,8 +1,10 @@
 import multiprocessing
+from pathlib import Path
 
 import pytest
 import torch
 
+from catsdogs.cli import main
 from catsdogs.train.device import bfloat16_is_faster, choose
 from catsdogs.train.processes import Processes
 
@@ -35,6 +37,19 @@ def test_the_probe_leaves_the_number_of_threads_alone() -> None:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_named_precision_is_taken_unmeasured(precision: str) -> None:
     assert choose(True, precision).precision == getattr(torch, precision)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("flags", "words"), [
+    (["--require-gpu", "--force-cpu"], "contradict each other"),
+    pytest.param(["--require-gpu"], "No GPU can be used here", marks=pytest.mark.skipif(
+        torch.cuda.is_available(), reason="there is a GPU")),
+])
+def test_a_gpu_that_is_asked_for_and_cannot_be_had(
+    flags: list[str], words: str, data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "--data-dir", str(data_dir), "--artifact-dir", str(tmp_path), "--output-model",
+                 str(tmp_path / "model.pt"), "--mlflow-tracking-uri", "none", *flags]) == 2
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -15,9 +15,9 @@ from catsdogs.packed import PackedPhotos
 from catsdogs.settings.versions import BucketSettings
 from catsdogs.storage import open_store
 from catsdogs.stores.folder import FolderStore
-from catsdogs.stores.store import Content
+from catsdogs.stores.store import Content, Entry
 from catsdogs.train.far import KEPT, FarCheckpoint
-from catsdogs.weights import load_weights
+from catsdogs.weights import load_weights, save_plain
 from tests.models import trained
 
 
@@ -92,8 +92,9 @@ class Slow(FolderStore):
         self.written.append(key)
 
 
+@pytest.mark.parametrize("damage", ["flipped-bit", "another-state"])
 def test_a_damaged_copy_falls_back_to_the_one_before(
-    photos: PackedPhotos, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bucket = tmp_path / "bucket"
     checkpoint = far(tmp_path / "one", str(bucket))
@@ -101,9 +102,12 @@ def test_a_damaged_copy_falls_back_to_the_one_before(
         checkpoint.save({"numbers": {"steps": steps}})
         checkpoint.close()
     newest = sorted((bucket / "checkpoints/key").iterdir())[-1]
-    data = bytearray(newest.read_bytes())
-    data[len(data) // 2] ^= 1
-    newest.write_bytes(data)
+    if damage == "flipped-bit":
+        data = bytearray(newest.read_bytes())
+        data[len(data) // 2] ^= 1
+        newest.write_bytes(data)
+    else:
+        save_plain(newest, {"key": "key", "numbers": {"steps": 9}})
     state = far(tmp_path / "other", str(bucket)).load()
     assert state is not None and state["numbers"]["steps"] == 1
     assert "checkpoint_ignored" in capsys.readouterr().err
@@ -127,7 +131,7 @@ def test_a_bucket_that_refuses_never_stops_a_training_and_is_said_once(
 
 def test_a_bucket_that_cannot_be_read_is_said_before_training(photos: PackedPhotos, tmp_path: Path) -> None:
     class Gone(FolderStore):
-        def entries(self, prefix: str) -> list[object]:  # type: ignore[override]
+        def entries(self, prefix: str) -> list[Entry]:
             raise CatsdogsError("There is no bucket gs://x: create it, or name another --bucket.")
 
     with pytest.raises(CatsdogsError, match="no bucket gs://x"):

@@ -1,14 +1,12 @@
 """MLflow's registry mirrors what was decided: aliases for people, a tag per decision. It decides nothing."""
 
-import logging
-import os
 import warnings
 from pathlib import Path
 from typing import Any
 
 from catsdogs.champion.decision import Decision, Shipped
 from catsdogs.log import event
-from catsdogs.mlflow_server import DEFAULTS, NOTHING, first_line, probe, without_password
+from catsdogs.mlflow_server import NOTHING, client, first_line, probe, without_password
 from catsdogs.settings.promotion import RegistrySettings
 
 DIGEST_TAG = "model_digest"
@@ -39,44 +37,37 @@ def mirror(
 def _tell(
     settings: RegistrySettings, alias: str, model: Shipped | None, decision: Decision | None, bucket: str
 ) -> None:
-    for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
-    import mlflow
-
-    for chatty in ("mlflow", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)
-    client = mlflow.MlflowClient(tracking_uri=settings.mlflow_tracking_uri,
-                                 registry_uri=settings.mlflow_tracking_uri)
+    server = client(settings.mlflow_tracking_uri)
     name = settings.registered_model
-    registered = _registered(client, name)
+    registered = _registered(server, name)
     if decision is not None:
-        client.set_registered_model_tag(name, f"decision-{Path(decision.key).stem}", decision.text()[:5000])
+        server.set_registered_model_tag(name, f"decision-{Path(decision.key).stem}", decision.text()[:5000])
     if model is not None:
-        version = _version(client, name, model, bucket)
+        version = _version(server, name, model, bucket)
         if registered.aliases.get(alias) != version:
-            client.set_registered_model_alias(name, alias, version)
+            server.set_registered_model_alias(name, alias, version)
     elif alias in registered.aliases:
-        client.delete_registered_model_alias(name, alias)
+        server.delete_registered_model_alias(name, alias)
 
 
-def _registered(client: Any, name: str) -> Any:
+def _registered(server: Any, name: str) -> Any:
     try:
-        client.create_registered_model(name)
+        server.create_registered_model(name)
     except Exception as error:  # MLflow's own class cannot be named before MLflow is imported
         if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
             raise
-    return client.get_registered_model(name)
+    return server.get_registered_model(name)
 
 
-def _version(client: Any, name: str, model: Shipped, bucket: str) -> str:
+def _version(server: Any, name: str, model: Shipped, bucket: str) -> str:
     """The registry's number of this model; a new one where it knows none."""
     key = model.model_digest or model.image or ""
-    for found in client.search_model_versions(f"name='{name}'"):
+    for found in server.search_model_versions(f"name='{name}'"):
         if found.tags.get(DIGEST_TAG) == key:
             return str(found.version)
     tags = {DIGEST_TAG: key} | ({"commit": model.commit} if model.commit else {})
     tags |= {"image": model.image} if model.image else {}
     # A server refuses the paths of this machine as a source, so a folder is named by a scheme that it does not open.
     place = bucket if "://" in bucket else "folder://" + bucket.lstrip("/")
-    created = client.create_model_version(name, source=f"{place}/models/{model.commit or key}", tags=tags)
+    created = server.create_model_version(name, source=f"{place}/models/{model.commit or key}", tags=tags)
     return str(created.version)

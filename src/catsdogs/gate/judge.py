@@ -10,7 +10,7 @@ from catsdogs.errors import CatsdogsError
 from catsdogs.figures import calibration_error, share
 from catsdogs.gate.paired import compare
 from catsdogs.gate.report import Check, GateReport, Paired, Slice, Subject
-from catsdogs.gate.slices import Mask
+from catsdogs.slices import Mask
 from catsdogs.settings.gate import GateLimits
 
 SLACK_MS = 1.0  # medians of two runs of one model differ by as much on a busy machine

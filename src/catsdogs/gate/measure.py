@@ -7,12 +7,10 @@ from statistics import median
 from time import perf_counter
 
 import numpy as np
-from PIL import Image
 
 from catsdogs.artifacts import SplitRow
 from catsdogs.errors import BadImage, CatsdogsError
 from catsdogs.gate.judge import Answered
-from catsdogs.gate.slices import Values
 from catsdogs.images import Pixels, prepare
 from catsdogs.machine import cores
 from catsdogs.packed import PackedPhotos
@@ -60,15 +58,6 @@ def answered(predictor: Predictor, probabilities: Floats, path: Path, latency_ms
         confidence=probabilities.max(axis=1).astype(np.float64), latency_ms=latency_ms,
         megabytes=path.with_suffix(".onnx").stat().st_size / 1e6,
     )
-
-
-def pixel_counts(rows: Sequence[SplitRow], data_dir: Path) -> Values:
-    """Pixels of the original photos, from their headers. Raises OSError where one is gone."""
-    counts = []
-    for row in rows:
-        with Image.open(data_dir / row.original) as image:
-            counts.append(image.width * image.height)
-    return np.array(counts, np.float64)
 
 
 def _prepared(data_dir: Path, row: SplitRow, size: int) -> Pixels:

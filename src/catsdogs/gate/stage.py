@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from catsdogs.gate.judge import check_classes, judge
-from catsdogs.gate.measure import answered, answers, latencies, pixel_counts
+from catsdogs.gate.measure import answered, answers, latencies
 from catsdogs.gate.report import Check, GateReport
-from catsdogs.gate.slices import Mask, by_class, by_thirds, look
-from catsdogs.log import event
-from catsdogs.packed import PackedPhotos, open_packed
+from catsdogs.packed import open_packed
 from catsdogs.predictor import load_predictor
 from catsdogs.settings.gate import GateSettings
+from catsdogs.slices import slices_of
 
 
 @dataclass(frozen=True)
@@ -45,22 +44,11 @@ def gate(settings: GateSettings) -> GateResult:
     times = latencies(predictors)
     both = [answered(predictor, answers(predictor, photos, settings.data_dir), path, latency)
             for predictor, path, latency in zip(predictors, paths, times, strict=True)]
-    report = judge(truth, _slices(truth, photos, settings.data_dir), both[0], both[1] if len(both) > 1 else None,
+    report = judge(truth, slices_of(photos.test, settings.data_dir), both[0], both[1] if len(both) > 1 else None,
                    settings, splits_digest=photos.about.splits_digest,
                    further=_own_limits(both[0].latency_ms, both[0].megabytes or 0.0, settings))
     report.write(settings.output_json)
     return GateResult(report, settings.output_json)
-
-
-def _slices(truth: list[str], photos: PackedPhotos, data_dir: Path) -> dict[str, Mask]:
-    if not truth:
-        return {}
-    values = look(photos.test.pixels)
-    try:
-        values["pixels"] = pixel_counts(photos.test.rows, data_dir)
-    except OSError as error:
-        event("no_slices_by_size", because=f"an ingested photo cannot be read: {error}")
-    return by_class(truth) | by_thirds(values)
 
 
 def _own_limits(latency_ms: float, megabytes: float, settings: GateSettings) -> list[Check]:

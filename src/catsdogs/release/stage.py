@@ -16,7 +16,7 @@ from catsdogs.evaluate.client import connected
 from catsdogs.evaluate.smoke import smoke_test
 from catsdogs.gate.judge import judge
 from catsdogs.gate.report import Check, GateReport
-from catsdogs.gate.slices import by_class
+from catsdogs.slices import by_class
 from catsdogs.log import event
 from catsdogs.release.ask import Photo, answers_users, ask_both, model_of, read_photos
 from catsdogs.release.lease import Lease, Lost

@@ -52,6 +52,8 @@ class TrainSettings(Settings):
     """Also keep checkpoints in this bucket or folder, and go on from there on a machine that has none (gs://name)."""
     force_cpu: bool = False
     """Train on the processor even where there is a GPU."""
+    require_gpu: bool = False
+    """Fail where no GPU can be used, instead of training on the processor."""
     precision: Precision = "auto"
     """Of the arithmetic: bfloat16 where it is measured to be faster, or one of them for the same weights elsewhere."""
     mlflow_tracking_uri: str = Field("sqlite:///mlflow.db", validation_alias=AliasChoices(

@@ -48,6 +48,7 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
             f"Photos of {about.image_size} px are too small for {variant!r}: preprocess with --image-size "
             f"{smallest_side(variant)} or more."
         )
+    _check_gpu(settings)
     device = choose(settings.force_cpu, settings.precision, processes)
     torch.manual_seed(settings.seed)
     network = build(variant, len(about.classes))
@@ -66,6 +67,17 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
         seconds=processes.from_first(_training_seconds(settings.time_budget, network, photos, device)),
     )
     return Prepared(variant=variant, photos=photos, network=network, plan=plan, device=device, checkpoint=checkpoint)
+
+
+def _check_gpu(settings: TrainSettings) -> None:
+    """Raises UsageError where a GPU is asked for and cannot be had."""
+    if not settings.require_gpu:
+        return
+    if settings.force_cpu:
+        raise UsageError("--require-gpu and --force-cpu contradict each other: leave one of them out.")
+    if not torch.cuda.is_available():
+        raise UsageError(f"No GPU can be used here (torch {torch.__version__} sees none): leave out --require-gpu to "
+                         "train on the processor, or install a build of torch for this GPU.")
 
 
 def _checkpoint(settings: TrainSettings, key: str, processes: Processes) -> Checkpoint:

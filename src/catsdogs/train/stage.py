@@ -14,6 +14,7 @@ from catsdogs.nets.registry import variant_name
 from catsdogs.packed import PackedPhotos
 from catsdogs.provenance import commit, versions
 from catsdogs.settings.training import TrainSettings
+from catsdogs.slices import slices_of
 from catsdogs.train.curves import plot_curves
 from catsdogs.train.device import Device
 from catsdogs.train.loop import answers, fit
@@ -58,7 +59,8 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
     clock.done("training")
     calibration = calibrate(answers(network, photos.val, device), photos.val.labels, settings.target_error)
     test_logits = answers(network, photos.test, device)
-    figures = judge(test_logits, photos.test.labels, about.classes, calibration)
+    figures = judge(test_logits, photos.test.labels, about.classes, calibration,
+                    slices_of(photos.test, settings.data_dir))
     clock.done("test")
 
     lineage = _lineage(settings, prepared.variant, photos)

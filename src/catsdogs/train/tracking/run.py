@@ -20,15 +20,16 @@ HURRY = 5.0  # seconds for what is left when a training was interrupted: spot ma
 class MlflowTracker:
     """Opening the run fails where there is no server; whatever is recorded afterwards is kept until it is sent."""
 
-    def __init__(self, uri: str, experiment: str, wait_seconds: float) -> None:
+    def __init__(self, uri: str, experiment: str, wait_seconds: float, tags: dict[str, str]) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MLflow's own, about its own dependencies
             self._client = client(uri)
-            self._run_id = self._client.create_run(self._experiment(uri, experiment)).info.run_id
+            run = self._client.create_run(self._experiment(uri, experiment), tags=tags)
+        self.run_id: str | None = run.info.run_id
         self._wait_seconds = wait_seconds
         self._sender = Sender(_refused)
         self._usage = Usage(self.metrics)
-        event("tracking", run_id=self._run_id, uri=without_password(uri), experiment=experiment)
+        event("tracking", run_id=self.run_id, uri=without_password(uri), experiment=experiment)
 
     def _experiment(self, uri: str, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -45,14 +46,14 @@ class MlflowTracker:
         from mlflow.entities import Param
 
         rows = [Param(name, str(value)) for name, value in values.items()]
-        self._put(lambda: self._client.log_batch(self._run_id, params=rows))
+        self._put(lambda: self._client.log_batch(self.run_id, params=rows))
 
     def metrics(self, values: dict[str, float], step: int = 0) -> None:
         from mlflow.entities import Metric
 
         now = int(1000 * time.time())
         rows = [Metric(name, value, now, step) for name, value in values.items()]
-        self._put(lambda: self._client.log_batch(self._run_id, metrics=rows))
+        self._put(lambda: self._client.log_batch(self.run_id, metrics=rows))
 
     def photos(self, name: str, digest: str, counts: dict[str, dict[str, int]]) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -60,21 +61,21 @@ class MlflowTracker:
         dataset = Dataset(name=name, digest=digest[:36], source_type="local", source=json.dumps({"splits": digest}),
                           profile=json.dumps(counts))
         inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
-        self._put(lambda: self._client.log_inputs(self._run_id, inputs))
+        self._put(lambda: self._client.log_inputs(self.run_id, inputs))
 
     def artifacts(self, paths: list[Path]) -> None:
         for path in map(str, paths):
-            self._put(partial(self._client.log_artifact, self._run_id, path))
+            self._put(partial(self._client.log_artifact, self.run_id, path))
 
     def close(self, status: str, reason: str = "") -> None:
         self._usage.stop()
         if reason:
-            self._put(lambda: self._client.set_tag(self._run_id, "error", reason[:5000]))
+            self._put(lambda: self._client.set_tag(self.run_id, "error", reason[:5000]))
         ended = int(1000 * time.time())
-        self._put(lambda: self._client.set_terminated(self._run_id, status=status, end_time=ended))
+        self._put(lambda: self._client.set_terminated(self.run_id, status=status, end_time=ended))
         hurry = None if status == "FINISHED" else HURRY
         if unsent := self._sender.close(self._wait_seconds, at_most=hurry):
-            event("tracking_lost", because="the server was away at the end", unsent=unsent, run_id=self._run_id)
+            event("tracking_lost", because="the server was away at the end", unsent=unsent, run_id=self.run_id)
 
     def _put(self, call: Callable[[], object]) -> None:
         def send() -> None:

@@ -10,6 +10,8 @@ from catsdogs.mlflow_server import NOTHING, first_line, probe, without_password
 
 
 class Tracker(Protocol):
+    run_id: str | None  # None where nothing is recorded
+
     def parameters(self, values: dict[str, Any]) -> None: ...
 
     def metrics(self, values: dict[str, float], step: int = 0) -> None: ...
@@ -25,6 +27,8 @@ class Tracker(Protocol):
 class NullTracker:
     """Does nothing; used when nothing is recorded."""
 
+    run_id: str | None = None
+
     def parameters(self, values: dict[str, Any]) -> None: ...
     def metrics(self, values: dict[str, float], step: int = 0) -> None: ...
     def photos(self, name: str, digest: str, counts: dict[str, dict[str, int]]) -> None: ...
@@ -33,12 +37,14 @@ class NullTracker:
 
 
 @contextmanager
-def tracked(uri: str, experiment: str, wait_seconds: float = 30.0) -> Iterator[Tracker]:
+def tracked(
+    uri: str, experiment: str, wait_seconds: float = 30.0, tags: dict[str, str] | None = None
+) -> Iterator[Tracker]:
     """A run that is open from the first second and is closed as FINISHED, FAILED or KILLED, whatever happens.
 
     At its end it waits up to `wait_seconds` for a server that went away meanwhile.
     """
-    tracker = _open(uri, experiment, wait_seconds)
+    tracker = _open(uri, experiment, wait_seconds, tags or {})
     try:
         yield tracker
     except KeyboardInterrupt:
@@ -50,14 +56,14 @@ def tracked(uri: str, experiment: str, wait_seconds: float = 30.0) -> Iterator[T
     tracker.close("FINISHED")
 
 
-def _open(uri: str, experiment: str, wait_seconds: float) -> Tracker:
+def _open(uri: str, experiment: str, wait_seconds: float, tags: dict[str, str]) -> Tracker:
     if uri == NOTHING:
         return NullTracker()
     try:
         probe(uri)
         from catsdogs.train.tracking.run import MlflowTracker
 
-        return MlflowTracker(uri, experiment, wait_seconds)
+        return MlflowTracker(uri, experiment, wait_seconds, tags)
     except ModuleNotFoundError:
         return _without("mlflow is not installed: pip install 'catsdogs[train]'")
     except Exception as error:  # whatever a server, a proxy or a database answers: training goes on without it

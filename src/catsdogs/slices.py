@@ -1,16 +1,33 @@
 """Kinds of photos that a model may fail on although it does well on average."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
+from catsdogs.artifacts import SplitRow
 from catsdogs.images import Pixels
+from catsdogs.log import event
+from catsdogs.packed import Packed
 
 Mask = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 KINDS = {"pixels": ("small", "medium", "large"), "brightness": ("dark", "medium", "bright"),
          "sharpness": ("soft", "medium", "sharp")}
+
+
+def slices_of(photos: Packed, data_dir: Path) -> dict[str, Mask]:
+    """Name -> which photos of a split of `data_dir` belong to it: by class, size, brightness and sharpness."""
+    if not photos.rows:
+        return {}
+    values = look(photos.pixels)
+    try:
+        values["pixels"] = pixel_counts(photos.rows, data_dir)
+    except OSError as error:
+        event("no_slices_by_size", because=f"an ingested photo cannot be read: {error}")
+    return by_class([row.label for row in photos.rows]) | by_thirds(values)
 
 
 def by_class(truth: Sequence[str]) -> dict[str, Mask]:
@@ -42,3 +59,12 @@ def look(pixels: Pixels) -> dict[str, Values]:
         brightness.append(float(grey.mean()))
         sharpness.append(float(laplacian.std() / max(grey.std(), 1.0)))
     return {"brightness": np.array(brightness), "sharpness": np.array(sharpness)}
+
+
+def pixel_counts(rows: Sequence[SplitRow], data_dir: Path) -> Values:
+    """Pixels of the original photos, from their headers. Raises OSError where one is gone."""
+    counts = []
+    for row in rows:
+        with Image.open(data_dir / row.original) as image:
+            counts.append(image.width * image.height)
+    return np.array(counts, np.float64)
