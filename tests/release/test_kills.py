@@ -13,10 +13,11 @@ import pytest
 
 from catsdogs.champion.decision import Shipped, decisions
 from catsdogs.champion.move import champion
+from catsdogs.clusters.cluster import Cluster
 from catsdogs.errors import CatsdogsError
 from catsdogs.guarded import Guarded
 from catsdogs.release.lease import Busy, Lease, Lost, held, unfinished
-from catsdogs.release.place import open_cluster
+from catsdogs.release.place import opened
 from catsdogs.release.record import KEY, Phase, Record, new_record
 from catsdogs.release.recover import standing_id
 from catsdogs.release.rollback import rollback
@@ -108,7 +109,11 @@ def test_a_terminated_release_undoes_itself(released: Place) -> None:
 
 def left_behind(here: Place, phase: Phase, kind: str = "release", **changes: Any) -> Record:
     """What a process that was killed in this phase leaves in the bucket."""
-    cluster = open_cluster(PlaceSettings(**{name: here.common()[name] for name in ("cluster", "cluster_dir", "port")}))
+    with opened(PlaceSettings(**{name: here.common()[name] for name in ("cluster", "cluster_dir", "port")})) as cluster:
+        return _left_behind(here, cluster, phase, kind, changes)
+
+
+def _left_behind(here: Place, cluster: Cluster, phase: Phase, kind: str, changes: dict[str, Any]) -> Record:
     record = new_record("release", who="Zoe", why="killed", cluster=cluster.name, seconds=-1,
                         image=cluster.pinned(str(here.models["better"])), previous_image=cluster.current_image(),
                         champion=standing_id(here.store), model=None)

@@ -1,4 +1,4 @@
-"""What a place that runs the service is to a release: eight verbs."""
+"""What a place that runs the service is to a release: nine verbs."""
 
 from typing import Protocol
 
@@ -41,6 +41,9 @@ class Cluster(Protocol):
 
     def wait_rolled_out(self, seconds: float) -> None:
         """Wait until only the image that was set answers. Raises NotRolledOut."""
+
+    def close(self) -> None:
+        """Let go of what this process holds open; nothing of the cluster changes."""
 
     def logs(self, of: str, lines: int) -> list[str]:
         """The last lines of the candidate or of the public service, the newest last; [] where there are none."""

@@ -25,7 +25,8 @@ class Forward:
         self._said: deque[str] = deque(maxlen=20)
         self._ready = threading.Event()
         self._port = 0
-        threading.Thread(target=self._read, daemon=True, name="port-forward").start()
+        self._reader = threading.Thread(target=self._read, daemon=True, name="port-forward")
+        self._reader.start()
         if not self._ready.wait(START_SECONDS) or not self._port:
             self.close()
             raise CatsdogsError(f"kubectl port-forward did not start: {' '.join(self._said) or 'it said nothing'}.")
@@ -43,13 +44,15 @@ class Forward:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._reader.join()
 
     def _read(self) -> None:
         """To the end: a pipe that nobody empties would stop it."""
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._said.append(line.strip())
-            if found := READY.match(line):
-                self._port = int(found[1])
-                self._ready.set()
+        with self._process.stdout as lines:
+            for line in lines:
+                self._said.append(line.strip())
+                if found := READY.match(line):
+                    self._port = int(found[1])
+                    self._ready.set()
         self._ready.set()  # it ended

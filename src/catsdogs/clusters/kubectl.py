@@ -78,6 +78,10 @@ class KubectlCluster:
                 break
         return found[-lines:]
 
+    def close(self) -> None:
+        for name in list(self._forwards):
+            self._forwards.pop(name).close()
+
     def _deployment(self, name: str) -> dict[str, Any]:
         return self._kubectl.json("get", "deployment", name)
 
@@ -118,7 +122,10 @@ class KubectlCluster:
 
     def _forwarded(self, service: str) -> str:
         forward = self._forwards.get(service)
-        if forward is None or not forward.alive():
+        if forward is not None and not forward.alive():
+            forward.close()
+            forward = None
+        if forward is None:
             forward = self._forwards[service] = Forward(self._kubectl.words("port-forward", f"service/{service}"),
                                                         self._kubectl.json("get", "service", service))
         return forward.address

@@ -86,6 +86,9 @@ class LocalCluster:
             asked = state.coming or state.serving
         return [line for replica in asked for line in self._replicas.logs(replica, lines)][-lines:]
 
+    def close(self) -> None:
+        """Nothing: the replicas and the proxy are meant to outlive this process."""
+
     def replicas(self) -> dict[str, bool]:
         """Address of each public replica -> whether it is ready."""
         return {replica.address: answers(f"{replica.address}/readyz") for replica in self._state().serving}

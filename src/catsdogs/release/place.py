@@ -1,5 +1,7 @@
 """Which cluster is meant; and `catsdogs cluster`, which shows or stops one on this machine."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +14,18 @@ from catsdogs.errors import UsageError
 from catsdogs.settings.release import ClusterSettings, PlaceSettings
 
 
-def open_cluster(settings: PlaceSettings) -> Cluster:
+@contextmanager
+def opened(settings: PlaceSettings) -> Iterator[Cluster]:
+    """The cluster that is meant, until this process needs it no more."""
+    cluster: Cluster
     if settings.cluster == "kubectl":
-        return KubectlCluster(settings.namespace, settings.deployment, settings.context, settings.public_address)
-    return _local(settings)
+        cluster = KubectlCluster(settings.namespace, settings.deployment, settings.context, settings.public_address)
+    else:
+        cluster = _local(settings)
+    try:
+        yield cluster
+    finally:
+        cluster.close()
 
 
 def _local(settings: PlaceSettings) -> LocalCluster:

@@ -9,7 +9,7 @@ from catsdogs.clusters.cluster import PUBLIC, Cluster
 from catsdogs.errors import CatsdogsError
 from catsdogs.evaluate.smoke import smoke_test
 from catsdogs.release.lease import Lease
-from catsdogs.release.place import open_cluster
+from catsdogs.release.place import opened
 from catsdogs.release.promote import check_said
 from catsdogs.release.record import new_record
 from catsdogs.release.recover import alone, put_in_order, settle, write_down
@@ -28,7 +28,11 @@ def rollback(settings: RollbackSettings) -> ReleaseResult:
     Raises CatsdogsError where there is nothing to go back to, Busy while a release lives.
     """
     check_said(settings)
-    store, cluster = open_store(settings), open_cluster(settings)
+    with opened(settings) as cluster:
+        return _rolled_back(settings, open_store(settings), cluster)
+
+
+def _rolled_back(settings: RollbackSettings, store: Store, cluster: Cluster) -> ReleaseResult:
     recovered = put_in_order(store, settings, cluster)
     if recovered is not None and recovered.action != "release":
         return _result(cluster, recovered, True, recovered.text(), ["put in order what a killed release had begun"], [])

@@ -20,7 +20,7 @@ from catsdogs.slices import by_class
 from catsdogs.log import event
 from catsdogs.release.ask import Photo, answers_users, ask_both, model_of, read_photos
 from catsdogs.release.lease import Lease, Lost
-from catsdogs.release.place import open_cluster
+from catsdogs.release.place import opened
 from catsdogs.release.promote import check_said, named_version, summary
 from catsdogs.release.record import new_record
 from catsdogs.release.recover import alone, settle, standing_id, write_down
@@ -41,8 +41,12 @@ def release(settings: ReleaseSettings) -> ReleaseResult:
     check_said(settings)
     if not settings.image:
         raise UsageError("--image is not given: name what to release.")
-    store, cluster = open_store(settings), open_cluster(settings)
-    photos = read_photos(settings.input_csv)
+    store, photos = open_store(settings), read_photos(settings.input_csv)
+    with opened(settings) as cluster:
+        return _released(settings, store, cluster, photos)
+
+
+def _released(settings: ReleaseSettings, store: Store, cluster: Cluster, photos: list[Photo]) -> ReleaseResult:
     image = cluster.pinned(settings.image)
     expected = named_version(settings.commit, store) if settings.commit else None
     wanted = new_record(
