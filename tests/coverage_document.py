@@ -11,7 +11,8 @@ from tests.test_cli import DOORS
 
 ROW = re.compile(r"^\| (M[1-5]\.\d+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
-FOREIGN = {"git", "docker", "curl", "dvc", "mlflow", "grep", "head", "tail", "ls", "uvicorn", "pip", "python3", "source"}
+FOREIGN = {"git", "docker", "curl", "dvc", "mlflow", "grep", "head", "tail", "ls", "uvicorn", "pip",
+           "source"}
 """Programs that are not ours: that they exist is not for this project to say."""
 ALWAYS = {"--json", "--help"}
 BUNDLE_DOOR = "./scripts/create_submission_bundle.sh"
