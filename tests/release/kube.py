@@ -31,6 +31,7 @@ RESOURCES = {
          "verbs": ["get", "list", "patch", "update"]},
         {"name": "deployments/scale", "namespaced": True, "group": "autoscaling", "version": "v1", "kind": "Scale",
          "verbs": ["get", "patch", "update"]}]},
+    "/api/v1/namespaces/cats-dogs": {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "cats-dogs"}},
     "/version": {"major": "1", "minor": "32", "gitVersion": "v1.32.0"},
 }
 

@@ -16,9 +16,9 @@ CALL_SECONDS = 90.0  # kubectl itself tries a 429 ten times
 # What kubectl says of 429, 5xx, time-outs and connections that fail; of anything else a second try says the same.
 PASSING = ("too many requests", "toomanyrequests", "internal error", "internalerror", "internal server error",
            "service unavailable", "serviceunavailable", "currently unable to handle the request", "timed out",
-           "timeout", "i/o timeout", "connection refused", "was refused - did you specify", "connection reset", "unexpected eof", ": eof",
-           "unable to connect to the server", "tls handshake", "no route to host", "etcdserver", "bad gateway",
-           "the object has been modified", "server is currently unable", "an error on the server")
+           "timeout", "connection refused", "was refused - did you specify", "connection reset", "unexpected eof",
+           ": eof", "unable to connect to the server", "tls handshake", "no route to host", "etcdserver",
+           "bad gateway", "the object has been modified", "server is currently unable", "an error on the server")
 
 
 class Kubectl:
