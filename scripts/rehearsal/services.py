@@ -16,6 +16,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.rehearsal.commits import ROOT
+
 BUCKET = "rehearsal"
 STARTING_SECONDS = 240.0  # MLflow imports for a minute on a busy machine
 REGISTRY_CONFIG = """\
@@ -69,8 +71,7 @@ def services(folder: Path) -> Iterator[Services]:
     beside = Path(sys.executable).parent
     commands = {
         "registry": (["docker-registry", "serve", str(folder / "registry.yml")], {"OTEL_TRACES_EXPORTER": "none"}),
-        "bucket": ([str(beside / "gcp-storage-emulator"), "start", "--host", "127.0.0.1", "--port", str(bucket),
-                    "--in-memory", "--default-bucket", BUCKET], {}),
+        "bucket": ([sys.executable, "-m", "scripts.rehearsal.bucket", str(bucket), BUCKET], {"PYTHONPATH": str(ROOT)}),
         "mlflow": ([str(beside / "mlflow"), "server", "--app-name", "basic-auth", "--host", "127.0.0.1",
                     "--port", str(mlflow), "--workers", "1", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
                     "--artifacts-destination", str(folder / "artifacts")],
