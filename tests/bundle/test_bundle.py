@@ -166,15 +166,26 @@ def test_what_looks_like_a_secret_is_refused(project: Path, name: str, capsys: p
     assert not list(project.glob("submission/*"))
 
 
-def test_a_committed_artifact_and_a_link_are_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_committed_artifact_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     git(project, "add", "-f", "models/model.pt")
     commit(project, "the model")
     assert main(["bundle"]) == 1
     assert "models/model.pt is committed as well" in capsys.readouterr().err
-    (project / "link").symlink_to("/etc/passwd")
+
+
+def test_a_link_becomes_the_file_it_points_to(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "src" / "link").symlink_to("../README.md")
     commit(project, "a link")
-    assert main(["bundle"]) == 1
-    assert "link is no plain file" in capsys.readouterr().err
+    path = bundled(project)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read(f"{path.stem}/src/link") == b"read me\n"
+    capsys.readouterr()
+    for target in ("/etc/passwd", "../../outside", "models/model.pt", "src"):
+        (project / "out").unlink(missing_ok=True)
+        (project / "out").symlink_to(target)
+        commit(project, f"a link to {target}")
+        assert main(["bundle"]) == 1
+        assert "out is no file of the commit" in capsys.readouterr().err
 
 
 def test_outside_git_it_is_wrong_usage(

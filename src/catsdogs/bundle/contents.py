@@ -58,18 +58,24 @@ class Commit:
     changes: list[str]  # files of the working tree that differ from it, or are not in it
 
     def entries(self) -> Iterator[Entry]:
-        """The files of the commit, whatever the working tree holds. Raises CatsdogsError on what looks secret."""
+        """The files of the commit, whatever the working tree holds. Raises CatsdogsError on what looks secret.
+
+        A link becomes the file that it points to: not every receiver's file system has links.
+        """
         with tarfile.open(fileobj=io.BytesIO(_git(self.root, "archive", "--format=tar", self.hash))) as archive:
             for member in archive:
                 if member.isdir():
                     continue
-                file = archive.extractfile(member) if member.isfile() else None
+                try:
+                    file = archive.extractfile(member)
+                except KeyError:  # tarfile follows links, but inside the commit only
+                    file = None
                 if file is None:
-                    raise CatsdogsError(f"{member.name} is no plain file: take it out of the commit.")
+                    raise CatsdogsError(f"{member.name} is no file of the commit: take it out.")
                 name = PurePosixPath(member.name).name
                 if any(fnmatch(name, pattern) for pattern in SECRETS):
                     raise CatsdogsError(f"{member.name} looks like a secret: take it out of the commit (git rm).")
-                yield Entry(member.name, file.read(), bool(member.mode & 0o100))
+                yield Entry(member.name, file.read(), member.isfile() and bool(member.mode & 0o100))
 
 
 def checked_out(allow_dirty: bool) -> Commit:
