@@ -12,7 +12,8 @@ from tests.servers import ROOT
 INTERVAL = {"value": 0.91, "low": 0.89, "high": 0.93, "count": 800}
 METRICS: dict[str, Any] = {
     "model_variant": "fast", "parameters": 1000, "classes": ["cat", "dog"], "test_accuracy": 0.91, "accuracy": INTERVAL,
-    "majority_share": 0.5, "slices": {}, "test_loss": 0.21, "log_loss": 0.2, "auc": 0.97, "expected_calibration_error": 0.012, "temperature": 1.1,
+    "majority_share": 0.5, "slices": {}, "test_loss": 0.21, "log_loss": 0.2,
+    "auc": 0.97, "expected_calibration_error": 0.012, "temperature": 1.1,
     "per_class": {}, "unsure": {"threshold": 0.6, "target_error": 0.02, "share_unsure": 0.1, "error": None},
     "confusion": [[370, 30], [42, 358]], "best_epoch": 2, "best_val_accuracy": 0.9,
     "history": [{"epoch": number, "train_loss": 0.6 / number, "val_loss": 0.7 / number, "val_accuracy": 0.8,
