@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # uv installs the pinned packages in seconds; where pip is told of local wheels, uv is told too.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help demo test lint bench bench-training soak lock clean
+.PHONY: help demo test lint bench bench-training soak rehearse images lock clean
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -15,9 +15,14 @@ demo: $(VENV)/.run        ## the whole chain on drawn photos; PHOTOS=folder-or-z
 test: $(VENV)/.dev        ## all tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
-lint: $(VENV)/.dev        ## flake8, the strict type check, the manifests
+lint: $(VENV)/.dev        ## flake8, the strict type check, manifests, workflow, images and shell scripts
 	$(BIN)/flake8 src tests scripts benchmarks
 	$(BIN)/python -m mypy
+	$(BIN)/python -m mypy -p scripts.rehearsal
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/mlops-pipeline.yml
+	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/shellcheck scripts/*.sh scripts/pipeline/*.sh .ci/run
+	$(BIN)/hadolint Dockerfile Dockerfile.serve
 	$(BIN)/python -m tests.k8s
 
 bench: $(VENV)/.dev       ## measure; PHOTOS=zip of real ones; writes benchmarks/RESULTS.md
@@ -28,6 +33,12 @@ bench-training: $(VENV)/.dev  ## accuracy by time of training; PHOTOS=zip of rea
 
 soak: $(VENV)/.dev       ## the long proof of versions: 200 rounds of kills and faults; goes on where it stopped
 	$(BIN)/python benchmarks/soak.py
+
+images:          ## both container images, with their labels; needs Docker
+	scripts/build_images.sh
+
+rehearse: $(VENV)/.dev   ## the workflow's push path for real, on this machine; needs a Docker engine
+	$(BIN)/python -m scripts.rehearsal
 
 lock: $(VENV)/.uv         ## pin every version anew from pyproject.toml into constraints.txt
 	UV_FIND_LINKS= $(BIN)/uv pip compile -q pyproject.toml --all-extras --universal --python-version 3.11 \
@@ -45,6 +56,11 @@ $(VENV)/.uv:
 # The demo needs less than the tests do: no DVC, no linters.
 $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/.uv
 	$(call install,-c constraints.txt editables -e '.[train$(comma)serve]')
+	@touch $@
+
+# What the workflow's release jobs need: bucket and model, no training.
+$(VENV)/.ship: pyproject.toml constraints.txt | $(VENV)/.uv
+	$(call install,-c constraints.txt editables -e '.[gcs$(comma)photos$(comma)serve]')
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt requirements.txt | $(VENV)/.uv

@@ -16,7 +16,7 @@ LAYERS = [
     ["commands"],
     ["release"],
     ["sample", "ingest", "preprocess", "train", "package", "serve", "evaluate", "lineage", "doctor", "runs", "gate",
-     "backup"],
+     "backup", "bundle"],
     ["versions"],
     ["export"],
     ["slices"],

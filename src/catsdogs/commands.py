@@ -56,6 +56,7 @@ COMMANDS = {
     "post-deploy-eval": Command(
         "evaluate.post_deploy", "post_deploy_eval", "serving.PostDeployEvalSettings", "measure a running service"
     ),
+    "bundle": Command("bundle.stage", "bundle", "bundle.BundleSettings", "pack what is handed in, and try it out"),
     "promote": Command("release.promote", "promote", "promotion.PromoteSettings", "name the champion, or undo it"),
     "release": Command("release.stage", "release", "release.ReleaseSettings", "image -> candidate, gate, traffic"),
     "rollback": Command("release.rollback", "rollback", "release.RollbackSettings", "undo the last release"),

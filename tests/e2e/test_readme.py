@@ -1,7 +1,7 @@
 """Runs what the README says, in a copy of the tree, in the README's order.
 
-The block marked `install` and `make demo` are run by .ci/run; the one marked `test` is this suite itself; the one
-marked `docker` is run by tests/containers.
+The block marked `install` and `make demo` are run by .ci/run; the one marked `test` is this suite itself; those
+marked `docker` and `bundle` are run by tests/containers and tests/bundle.
 """
 
 import os
