@@ -1,5 +1,7 @@
 """Refuses bodies that are too large, before they are read and parsed."""
 
+from collections.abc import Mapping
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from catsdogs.serve.errors import Refused
@@ -11,29 +13,31 @@ MAX_DIGITS = 18  # int() itself refuses a text of more than 4,300 digits
 class BodyLimit:
     """Counts what a client sends, whatever its Content-Length says. Inside the middleware that answers Refused."""
 
-    def __init__(self, app: ASGIApp, max_upload_bytes: int) -> None:
-        self.app, self.limit = app, max_upload_bytes + MULTIPART_OVERHEAD
-        self.detail = f"The upload is larger than {max_upload_bytes:,} bytes."
+    def __init__(self, app: ASGIApp, default: int, of_path: Mapping[str, int]) -> None:
+        self.app, self.default, self.of_path = app, default, of_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        allowed = self.of_path.get(scope["path"], self.default)
+        limit = allowed + MULTIPART_OVERHEAD
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if announced.isdigit() and (len(announced) > MAX_DIGITS or int(announced) > self.limit):
-            raise self._too_large()
+        if announced.isdigit() and (len(announced) > MAX_DIGITS or int(announced) > limit):
+            raise _too_large(allowed)
         received = 0
 
         async def counted() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.limit:
-                raise self._too_large()
+            if received > limit:
+                raise _too_large(allowed)
             return message
 
         await self.app(scope, counted, send)
 
-    def _too_large(self) -> Refused:
-        # The rest of the body is not read: the connection cannot be used for another request.
-        return Refused(413, "too-many-bytes", self.detail, {"Connection": "close"})
+
+def _too_large(allowed: int) -> Refused:
+    # The rest of the body is not read: the connection cannot be used for another request.
+    return Refused(413, "too-many-bytes", f"The upload is larger than {allowed:,} bytes.", {"Connection": "close"})

@@ -23,6 +23,10 @@ class ServeSettings(Settings):
     """model.pt (its model.onnx lies beside it) or a model.onnx."""
     max_upload_bytes: Count = 20 * 1024 * 1024
     """Larger requests are refused with 413."""
+    max_batch: Count = 32
+    """Photos that one request may carry; more are refused with 413."""
+    max_batch_bytes: Count = 64 * 1024 * 1024
+    """Larger requests of several photos are refused with 413."""
     max_pixels: Count = 64_000_000
     """Photos with more pixels are refused with 413, before decoding."""
     queue_size: Count = 64

@@ -1,0 +1,46 @@
+"""What the network looked at, as numbers and as a picture."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from catsdogs.engine import Floats
+from catsdogs.images import opened, upright_rgb
+from catsdogs.predictor import Prediction
+
+LONGEST_SIDE = 512  # of the picture; encoding a larger one takes longer than the prediction
+FOR, AGAINST = (255, 122, 0), (40, 110, 255)  # orange for the label, blue against it: apart for the colour-blind too
+OPACITY = 0.75
+
+
+@dataclass(frozen=True)
+class Explanation:
+    prediction: Prediction
+    grid: Floats  # [height, width], -1 to 1
+    strength: float  # by what the grid was divided
+    png: bytes | None
+
+
+def explained(prediction: Prediction, evidence: Floats, photo: bytes | None) -> Explanation:
+    """Scale the evidence to at most 1, and lay it over the encoded photo where there is one. Raises BadImage."""
+    strength = float(np.abs(evidence).max())
+    grid = (evidence / strength if strength > 0 else evidence).astype(np.float32)
+    return Explanation(prediction, grid, strength, overlay(photo, grid) if photo is not None else None)
+
+
+def overlay(photo: bytes, grid: Floats) -> bytes:
+    """PNG of the upright photo, at most 512 pixels a side, coloured by a grid of -1 to 1."""
+    with opened(photo) as image:
+        image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
+        base = upright_rgb(image)
+    base.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    heat = np.asarray(Image.fromarray(grid).resize(base.size, Image.Resampling.BICUBIC))[:, :, None].clip(-1, 1)
+    alpha = OPACITY * np.abs(heat)
+    colour: npt.NDArray[np.float32] = np.where(heat > 0, np.array(FOR, np.float32), np.array(AGAINST, np.float32))
+    mixed = np.asarray(base) * (1 - alpha) + colour * alpha
+    buffer = io.BytesIO()
+    Image.fromarray(mixed.astype(np.uint8)).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
