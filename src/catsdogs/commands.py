@@ -43,6 +43,7 @@ COMMANDS = {
     "package": Command("package", "package", "training.PackageSettings", "model.pt -> model.onnx, checked"),
     "lineage": Command("lineage", "lineage", "training.LineageSettings", "what a model was made from", "model_path"),
     "serve": Command("serve.stage", "serve", "serving.ServeSettings", "answer predictions over HTTP"),
+    "key": Command("serve.new_key", "new_key", "serving.KeySettings", "make an API key for the service"),
     "smoke-test": Command("evaluate.smoke", "smoke_test", "serving.SmokeTestSettings", "check a running service"),
     "eval-batch": Command("evaluate.batch", "eval_batch", "serving.EvalBatchSettings", "choose labelled test photos"),
     "post-deploy-eval": Command(

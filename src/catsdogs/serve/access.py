@@ -22,10 +22,12 @@ CLIENT_GONE = 499  # nobody reads the answer; the number is nginx's
 
 
 class Access:
-    """Pure ASGI. Nothing of a photo, an address or a query string is logged."""
+    """Pure ASGI. Nothing of a photo or a query string is logged, and no address unless asked for."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, model_version: Callable[[], str | None]) -> None:
-        self.app, self.metrics, self.model_version = app, metrics, model_version
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, model_version: Callable[[], str | None], *, log_client: bool = False
+    ) -> None:
+        self.app, self.metrics, self.model_version, self.log_client = app, metrics, model_version, log_client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -70,8 +72,13 @@ class Access:
             self._log(scope, request_id, "request", status=status or CLIENT_GONE, ms=round(1000 * seconds, 2))
 
     def _log(self, scope: Scope, request_id: str, event: str, **fields: object) -> None:
-        line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event,
-                "request_id": request_id, "method": scope["method"][:16], "route": route(scope), **fields}
+        line: dict[str, object] = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event,
+                                   "request_id": request_id, "method": scope["method"][:16], "route": route(scope),
+                                   **fields}
+        if (key := scope["state"].get("key")) is not None:
+            line["key"] = key
+        if self.log_client and scope.get("client"):
+            line["client"] = scope["client"][0]
         print(json.dumps(line), file=sys.stderr)
 
 
