@@ -22,8 +22,9 @@ lint: $(VENV)/.dev        ## flake8 and the strict type check
 bench: $(VENV)/.dev       ## measure; PHOTOS=zip of real ones; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py $(if $(PHOTOS),--photos "$(PHOTOS)")
 
-soak: $(VENV)/.dev       ## the long proof of versions: 200 rounds of kills and faults; goes on where it stopped
+soak: $(VENV)/.dev       ## the long proofs: versions through 200 rounds of kills and faults, the service under fire
 	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python benchmarks/soak_serving.py
 
 lock: $(VENV)/.uv         ## pin every version anew from pyproject.toml into constraints.txt
 	UV_FIND_LINKS= $(BIN)/uv pip compile -q pyproject.toml --all-extras --universal --python-version 3.11 \

@@ -74,6 +74,7 @@ def test_a_photo_is_answered_with_its_heat_and_stays_in_the_history(page: Page) 
     expect(page.locator("#frame")).to_have_class("frame lit")
     page.locator("#heat-on").click()
     expect(page.locator("#frame")).to_have_class("frame")
+    assert page.locator("label[for=take]").is_visible() == (page.viewport_size["width"] < 500)  # type: ignore[index]
     page.set_input_files("#choose", DOG)  # type: ignore[arg-type]
     expect(page.locator("#bars li").first).to_contain_text("dog")
     expect(page.locator("#photos li")).to_have_count(2)
