@@ -4,7 +4,6 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from catsdogs.engine import Floats
@@ -37,10 +36,9 @@ def overlay(photo: bytes, grid: Floats) -> bytes:
         image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
         base = upright_rgb(image)
     base.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    heat = np.asarray(Image.fromarray(grid).resize(base.size, Image.Resampling.BICUBIC))[:, :, None].clip(-1, 1)
-    alpha = OPACITY * np.abs(heat)
-    colour: npt.NDArray[np.float32] = np.where(heat > 0, np.array(FOR, np.float32), np.array(AGAINST, np.float32))
-    mixed = np.asarray(base) * (1 - alpha) + colour * alpha
+    heat = np.asarray(Image.fromarray(grid * np.float32(255 * OPACITY)).resize(base.size, Image.Resampling.BICUBIC))
+    for colour, strength in ((FOR, heat), (AGAINST, -heat)):
+        base.paste(colour, mask=Image.fromarray(strength.clip(0, 255).astype(np.uint8)))
     buffer = io.BytesIO()
-    Image.fromarray(mixed.astype(np.uint8)).save(buffer, "PNG", compress_level=1)
+    base.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
