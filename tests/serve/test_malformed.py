@@ -19,7 +19,7 @@ from tests.serve.malformed import GRACE, Sender, bombard, memory, pump, requests
 from tests.servers import free_port, running
 
 PHOTO = {"file": ("p.png", encode(colour_photo(0, 3)))}
-MOST_GROWTH = 40 * 1024 * 1024  # of arenas that the decoders leave behind; a leak of 20 kB a request would show
+MOST_GROWTH = 12 * 1024 * 1024  # a leak of 5 kB a request would show; so would large blocks that are kept
 
 
 @pytest.fixture(scope="module")
