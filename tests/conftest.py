@@ -9,6 +9,7 @@ from catsdogs.packed import PackedPhotos
 from catsdogs.preprocess.stage import preprocess
 from catsdogs.settings.data import IngestSettings, PreprocessSettings
 from tests.buckets import KINDS, Servers, environment, new_bucket, servers
+from tests.gcs_server import gcs_server
 from tests.models import colour_photos, write_model
 from tests.photos import write_raw
 
@@ -59,3 +60,20 @@ def bucket(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     for name, value in environment(request.param, getattr(running, request.param)).items():
         monkeypatch.setenv(name, value)
     return new_bucket(request.param, running, tmp_path)
+
+
+@pytest.fixture(params=KINDS)
+def strict_bucket(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Like `bucket`, on stores that keep preconditions: Google's is tests/gcs_server.py."""
+    if request.param == "gs":
+        with gcs_server() as address:
+            monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+            yield "gs://strict"
+        return
+    if request.param == "folder":
+        yield str(tmp_path / "bucket")
+        return
+    running: Servers = request.getfixturevalue("object_servers")
+    for name, value in environment("s3", running.s3).items():
+        monkeypatch.setenv(name, value)
+    yield new_bucket("s3", running, tmp_path)

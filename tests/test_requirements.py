@@ -28,7 +28,11 @@ def test_every_dependency_is_pinned_to_a_version_that_it_allows() -> None:
 
 def test_the_extras_are_those_that_the_readme_and_the_errors_name() -> None:
     assert PROJECT["optional-dependencies"].keys() == {"train", "serve", "doctor", "gcs", "s3", "dev", "pretrained",
-                                                       "ray"}
+                                                       "ray", "photos", "tracking", "tune"}
+
+
+def test_who_trains_can_ingest() -> None:
+    assert set(PROJECT["optional-dependencies"]["photos"]) <= set(PROJECT["optional-dependencies"]["train"])
 
 
 def test_requirements_install_this_checkout_with_the_pins() -> None:

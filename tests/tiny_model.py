@@ -38,10 +38,10 @@ def golden_photo(label: int) -> Golden:
 
 
 def write_tiny_model(folder: Path, *, weights: np.ndarray = WEIGHTS, height: int | str = SIZE,
-                     **card: object) -> Path:
+                     width: int = SIZE, **card: object) -> Path:
     """Write model.onnx and a model.pt of the digest that it names; returns the path of model.onnx.
 
-    `card` replaces fields of its ModelCard; `weights` and `height` spoil the network itself.
+    `card` replaces fields of its ModelCard; `weights`, `height` and `width` change the network itself.
     """
     (folder / "model.pt").write_bytes(b"weights of the tiny model")
     named = {
@@ -50,14 +50,14 @@ def write_tiny_model(folder: Path, *, weights: np.ndarray = WEIGHTS, height: int
         "metrics": {"test_accuracy": 1.0}, "golden": [golden_photo(0), golden_photo(1)],
         "lineage": Lineage(manifest_digest="m", splits_digest="s", parameters={}, commit=None, versions={}),
     } | card
-    model = _network(weights, height)
+    model = _network(weights, height, width)
     helper.set_model_props(model, {CARD_KEY: ModelCard(**named).model_dump_json()})  # type: ignore[arg-type]
     path = folder / "model.onnx"
     onnx.save(model, path)
     return path
 
 
-def _network(weights: np.ndarray, height: int | str) -> onnx.ModelProto:
+def _network(weights: np.ndarray, height: int | str, width: int) -> onnx.ModelProto:
     graph = helper.make_graph(
         [
             helper.make_node("Cast", [INPUT_NAME], ["floats"], to=TensorProto.FLOAT),
@@ -67,7 +67,7 @@ def _network(weights: np.ndarray, height: int | str) -> onnx.ModelProto:
             helper.make_node("Softmax", ["tempered"], [PROBABILITIES_NAME], axis=1),
         ],
         "tiny",
-        [helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, ["n", height, SIZE, 3])],
+        [helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, ["n", height, width, 3])],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", weights.shape[1]])
          for name in (LOGITS_NAME, PROBABILITIES_NAME)],
         [numpy_helper.from_array(weights, "weights"),

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from catsdogs import __version__
@@ -12,7 +14,8 @@ from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import explain_os_error
 
 # Package that may be missing -> the extra that brings it
-EXTRAS = {"torch": "train", "fastapi": "serve", "openvino": "serve", "mlflow": "train", "cleanlab": "doctor"}
+EXTRAS = {"torch": "train", "fastapi": "serve", "openvino": "serve", "mlflow": "train", "cleanlab": "doctor",
+          "transformers": "pretrained", "optuna": "tune", "imagehash": "photos", "scipy": "photos"}
 
 
 def overview() -> str:
@@ -105,4 +108,10 @@ def guarded(name: str, work: Callable[[], int]) -> int:
 
 
 def run() -> None:
+    if os.getpid() == 1:  # the first process of a container: the kernel keeps signals from it that it does not handle
+        signal.signal(signal.SIGTERM, _end)
     sys.exit(main(sys.argv[1:]))
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

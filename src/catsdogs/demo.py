@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from catsdogs.commands import COMMANDS, Result
+from catsdogs.commands import step as run_step
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import sha256, write_json
 from catsdogs.settings.demo import DemoSettings
@@ -71,7 +71,7 @@ def demo(settings: DemoSettings) -> DemoResult:
     steps: dict[str, dict[str, Any]] = {}
 
     def step(command: str, **flags: Any) -> None:
-        answer = _step(command, flags)
+        answer = run_step(command, flags)
         steps[command] = answer.data() | {"passed": getattr(answer, "passed", True)}
 
     photos = settings.photos or folder / "data/raw"
@@ -112,14 +112,6 @@ def _name(photos: Path | None) -> str:
     if photos is None:
         return "sample"
     return f"{photos.stem}-{sha256(str(photos.resolve()).encode())[:6]}"
-
-
-def _step(command: str, flags: dict[str, Any]) -> Result:
-    shown = " ".join(f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in flags.items())
-    print(f"\n$ catsdogs {command} {shown}", file=sys.stderr, flush=True)
-    answer = COMMANDS[command].run(COMMANDS[command].settings_type()(**flags))
-    print(answer.text(), file=sys.stderr, flush=True)
-    return answer
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from catsdogs.reports import ClassReport, Interval
 
+CALIBRATION_BINS = 15
+
 
 def share(successes: int, count: int) -> Interval:
     """`successes / count` with its 95 % Wilson score interval (Wilson 1927). `count` must be positive."""
@@ -34,6 +36,15 @@ def per_class(classes: Sequence[str], confusion: npt.NDArray[np.int64]) -> dict[
         )
         for number, name in enumerate(classes)
     }
+
+
+def calibration_error(confidence: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> float:
+    """Mean distance between confidence and accuracy over 15 equal bins of confidence (Naeini et al. 2015), 0 to 1."""
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    weights = np.bincount(bins, minlength=CALIBRATION_BINS) / len(right)
+    gaps = [abs(confidence[bins == number].mean() - right[bins == number].mean()) if weights[number] else 0.0
+            for number in range(CALIBRATION_BINS)]
+    return float(np.dot(weights, gaps))
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from catsdogs.artifacts import ModelCard
+from catsdogs.errors import ModelRefused
 from catsdogs.files import sha256_file
-from catsdogs.predictor import read_card
+from catsdogs.predictor import load_predictor, read_card
 from catsdogs.settings.training import LineageSettings
 
 DIGITS = 12
@@ -18,6 +19,7 @@ class LineageResult:
     digest: str
     card: ModelCard
     beside: str
+    checked: bool
 
     def text(self) -> str:
         card, made = self.card, self.card.lineage
@@ -28,7 +30,8 @@ class LineageResult:
             ("code", made.commit or "not from a git checkout"),
             ("packages", ", ".join(f"{name} {version}" for name, version in made.versions.items())),
             ("model.pt", f"{card.model_digest[:DIGITS]}, {card.variant}: {', '.join(card.classes)} ({self.beside})"),
-            ("model.onnx", f"{self.digest[:DIGITS]}, {len(card.golden)} golden photos"),
+            ("model.onnx", f"{self.digest[:DIGITS]}, {len(card.golden)} golden photos"
+                           f"{', answered as in training' if self.checked else ''}"),
             ("metrics", ", ".join(f"{name} {value:.4f}" for name, value in card.metrics.items())),
         ]
         width = max(len(name) for name, _ in rows)
@@ -36,15 +39,25 @@ class LineageResult:
 
     def data(self) -> dict[str, Any]:
         card = self.card.model_dump(mode="json", exclude={"golden"})
-        return {"path": str(self.path), "digest": self.digest, "model_pt_beside": self.beside} | card
+        return {"path": str(self.path), "digest": self.digest, "model_pt_beside": self.beside,
+                "checked": self.checked} | card
 
 
 def lineage(settings: LineageSettings) -> LineageResult:
-    """Read the card of a model. Raises ModelRefused where there is none."""
-    card = read_card(settings.model_path)
+    """Read the card of a model. Raises ModelRefused where there is none, or where a check fails."""
+    card = _checked(settings.model_path) if settings.check else read_card(settings.model_path)
     path = settings.model_path.with_suffix(".onnx")
     weights = path.with_suffix(".pt")
     beside = "not beside it"
     if weights.is_file():
         beside = "beside it" if sha256_file(weights) == card.model_digest else "the one beside it is ANOTHER"
-    return LineageResult(path=path, digest=sha256_file(path), card=card, beside=beside)
+    return LineageResult(path=path, digest=sha256_file(path), card=card, beside=beside,
+                         checked=settings.check)
+
+
+def _checked(path: Path) -> ModelCard:
+    predictor = load_predictor(path)
+    if not predictor.card.golden:
+        raise ModelRefused(f"{path} holds no golden photos to check it with: train again.")
+    predictor.check_golden()
+    return predictor.card

@@ -37,6 +37,7 @@ class Epoch(Document):
     val_loss: float
     val_accuracy: float
     images_per_second: float
+    seconds: float = 0.0  # spent in steps since the training began
 
 
 class TrainingMetrics(Document):
@@ -54,7 +55,9 @@ class TrainingMetrics(Document):
     auc: float  # binary; the mean of one against the rest for more classes
     expected_calibration_error: float  # 15 bins, after the temperature
     temperature: float
+    majority_share: float  # accuracy of always answering the most frequent class
     per_class: dict[str, ClassReport]
+    slices: dict[str, Interval]  # accuracy by class, and by thirds of size, brightness and sharpness
     unsure: Unsure
     confusion: list[list[int]]  # row: what the photo is, column: what was answered
     best_epoch: int

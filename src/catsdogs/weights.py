@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
-
 from catsdogs.artifacts import Document, Lineage
 from catsdogs.errors import ModelRefused, UsageError
 from catsdogs.files import write_bytes
@@ -25,6 +23,7 @@ class WeightsCard(Document):
     variant: str
     classes: list[str]
     image_size: int
+    description: dict[str, Any] = {}  # of a network that its variant's name alone does not describe
     temperature: float
     unsure_below: float = 0.0
     metrics: dict[str, float]
@@ -45,9 +44,11 @@ def load_weights(path: Path) -> tuple[Network, WeightsCard]:
     content = load_plain(path)
     try:
         card = WeightsCard.model_validate(content["card"])
-        network = build(card.variant, len(card.classes))
+        network = build(card.variant, len(card.classes), card.description)
         network.load_state_dict(content["weights"])
-    except (KeyError, TypeError, AttributeError, ValidationError):
+    except ModuleNotFoundError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, ImportError):
         raise ModelRefused(f"{path} was not written by catsdogs: {REPAIR}.") from None
     except UsageError:
         raise ModelRefused(f"{path} is of an unknown variant {card.variant!r}: {REPAIR}.") from None

@@ -1,11 +1,11 @@
 """Runs what the README says, in a copy of the tree, in the README's order.
 
-The block marked `install` and `make demo` are run by .ci/run; the one marked `test` is this suite itself.
+The block marked `install` and `make demo` are run by .ci/run; the one marked `test` is this suite itself; the one
+marked `docker` is run by tests/containers.
 """
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.checkouts import copied_to
 from tests.servers import ROOT, free_port, running
 
 pytestmark = pytest.mark.xdist_group("readme")  # one after the other, in one process
@@ -28,20 +29,8 @@ def commands(mark: str) -> list[str]:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that git knows or would add, committed, with this environment as .venv."""
-    folder = tmp_path_factory.mktemp("checkout") / "catsdogs"
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
-    names = listed.stdout.splitlines() if listed.returncode == 0 else []
-    if not names:
-        names = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.is_file() and not set(
-            path.relative_to(ROOT).parts) & {".venv", "demo", "__pycache__", ".mypy_cache", ".pytest_cache"}]
-    for name in names:
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+    folder = copied_to(tmp_path_factory.mktemp("checkout") / "catsdogs")
     (folder / ".venv").symlink_to(Path(sys.executable).parent.parent)
-    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
-    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "copy"]):
-        subprocess.run([*git, *arguments], cwd=folder, check=True)
     return folder
 
 
@@ -57,7 +46,7 @@ def run(line: str, folder: Path) -> str:
 def test_every_block_of_the_readme_is_accounted_for() -> None:
     text = (ROOT / "README.md").read_text()
     assert text.count("```bash") == len(BLOCKS) + 1  # and `make demo`, `make test`
-    assert {kind for kind, _ in BLOCKS} == {"install", "run", "serve", "ask", "test", "show"}
+    assert {kind for kind, _ in BLOCKS} == {"install", "run", "serve", "ask", "docker", "bundle", "test", "show"}
     assert "make demo\nmake test\n" in text
 
 
@@ -75,6 +64,9 @@ def test_the_specifications_commands_are_there_word_for_word() -> None:
         "curl http://127.0.0.1:8080/health",
         'curl -X POST http://127.0.0.1:8080/predict -F "file=@path/to/image.jpg"',
         'PATH="$PWD/.venv/bin:$PATH" PYTHONPATH=. dvc repro',
+        "docker build -f Dockerfile.serve -t cats-dogs-api:latest .",
+        "docker run --rm -p 8080:8080 -e ENABLE_REAL_MODEL=1 -e MODEL_PATH=/app/models/model.pt cats-dogs-api:latest",
+        "./scripts/create_submission_bundle.sh",
         "PYTHONPATH=. pytest -q",
         "flake8 src tests scripts",
         "PYTHONPATH=. python scripts/create_eval_batch.py --processed-dir data/processed --output-csv "

@@ -246,4 +246,14 @@ def test_the_figures_of_a_known_confusion() -> None:
     assert figures.confusion == [[2, 1], [0, 1]]
     assert figures.accuracy.value == 0.75 and 0.3 < figures.accuracy.low < 0.75 < figures.accuracy.high < 0.96
     assert figures.per_class["dog"].precision == 0.5 and figures.per_class["cat"].recall == pytest.approx(2 / 3)
+    assert figures.majority_share == 0.75 and figures.slices == {}
     assert figures.auc == 1.0
+
+
+def test_the_figures_of_a_slice_are_of_its_photos_alone() -> None:
+    logits = np.array([[2, 0], [2, 0], [0, 2], [0, 3]], dtype=np.float32)
+    slices = {"dark": np.array([True, True, True, False]), "sharp": np.array([False, False, False, True]),
+              "empty": np.zeros(4, dtype=bool)}
+    figures = judge(logits, np.array([0, 0, 0, 1]), CLASSES, Calibration(1.0, 0.9, 0.02), slices)
+    assert figures.slices["dark"].value == pytest.approx(2 / 3) and figures.slices["dark"].count == 3
+    assert figures.slices["sharp"].value == 1.0 and "empty" not in figures.slices

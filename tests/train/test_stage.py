@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,11 @@ def test_training_leaves_everything_the_specification_names(data_dir: Path, tmp_
     load_predictor(result.model).check_golden()
     assert not (tmp_path / "artifacts" / "checkpoint.pt").exists()
     assert "test " in result.text() and json.dumps(result.data())
+    assert {"cat", "dog", "hamster"} <= metrics.slices.keys()
+    # These photos are random, so that their labels are as good as shuffled.
+    assert "no better than always answering one class" in result.text()
+    good = metrics.model_copy(update={"accuracy": metrics.accuracy.model_copy(update={"low": 0.9})})
+    assert "beware" not in replace(result, metrics=good).text()
 
     import mlflow
 

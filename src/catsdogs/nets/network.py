@@ -1,5 +1,7 @@
 """What every network is: photos in, logits out, with the scaling of pixels inside."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -10,6 +12,13 @@ class Network(nn.Module):
     """Pixels of 0 to 255, uint8 or float [n, size, size, 3] -> logits [n, classes], by way of maps and features."""
 
     head: nn.Module  # features -> logits
+
+    description: dict[str, Any]
+    """What model.pt has to say beside the variant's name for the network to be built again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.description = {}
 
     def forward(self, pixels: torch.Tensor, *, blocked: bool = False) -> torch.Tensor:
         """Logits. `blocked` computes in oneDNN's own layout where the network can (see train/device.py)."""

@@ -3,11 +3,22 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AfterValidator, AliasChoices, Field
 
 from catsdogs.settings.base import Count, Duration, Settings, Share, config
 
-Variant = Literal["baseline", "wider", "wide", "fast"]
+VARIANTS = ("baseline", "wider", "wide", "fast", "auto")
+PRETRAINED = "pretrained:"
+
+
+def _variant(name: str) -> str:
+    if name not in VARIANTS and not (name.startswith(PRETRAINED) and len(name) > len(PRETRAINED)):
+        raise ValueError(f"give {', '.join(VARIANTS)} or {PRETRAINED}<hub name or folder>")
+    return name
+
+
+Variant = Annotated[str, AfterValidator(_variant)]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class TrainSettings(Settings):
@@ -30,21 +41,30 @@ class TrainSettings(Settings):
     learning_rate: Annotated[float, Field(gt=0)] = 0.001
     """Step size of Adam; `fast` trains its convolutions with Muon at 60 times as much."""
     model_variant: Variant = "baseline"
-    """Network to train; `catsdogs models` compares them."""
+    """Network to train: baseline, wider, fast (`catsdogs models` compares them), pretrained:<hub name or folder>; auto
+    tries the first three within --time-budget."""
     target_error: Share = 0.02
     """Share of wrong answers to allow above the confidence that `unsure` answers lie below."""
     seed: int = 42
     """Seeds weights, order and augmentation: with --epochs, the same seed gives the same weights on one machine."""
     resume: bool = True
     """Go on from the checkpoint of the same training that was cut short; --no-resume starts anew."""
+    checkpoint_bucket: str = ""
+    """Also keep checkpoints in this bucket or folder, and go on from there on a machine that has none (gs://name)."""
     force_cpu: bool = False
     """Train on the processor even where there is a GPU."""
+    require_gpu: bool = False
+    """Fail where no GPU can be used, instead of training on the processor."""
+    precision: Precision = "auto"
+    """Of the arithmetic: bfloat16 where it is measured to be faster, or one of them for the same weights elsewhere."""
     mlflow_tracking_uri: str = Field("sqlite:///mlflow.db", validation_alias=AliasChoices(
         "mlflow_tracking_uri", "MLFLOW_TRACKING_URI"))
     """Where runs are recorded: a server's address or a database; `none` records nothing."""
     mlflow_experiment: str = Field("catsdogs", validation_alias=AliasChoices(
         "mlflow_experiment", "MLFLOW_EXPERIMENT_NAME"))
     """Experiment that the run belongs to."""
+    mlflow_wait_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """How long a finished training waits for a server that went away, before it ends without it."""
 
 
 class PackageSettings(Settings):
@@ -76,3 +96,24 @@ class LineageSettings(Settings):
 
     model_path: Path = Path("models/model.onnx")
     """Model to trace: a model.onnx, or a model.pt with its model.onnx beside it."""
+    check: bool = False
+    """Also let it answer its golden photos; fails where one answer is wrong."""
+
+
+class RunsSettings(Settings):
+    """List the recorded trainings, best first, or compare some of them."""
+
+    model_config = config("RUNS")
+
+    mlflow_tracking_uri: str = Field("sqlite:///mlflow.db", validation_alias=AliasChoices(
+        "mlflow_tracking_uri", "MLFLOW_TRACKING_URI"))
+    """Where runs are recorded: a server's address or a database."""
+    mlflow_experiment: str = Field("catsdogs", validation_alias=AliasChoices(
+        "mlflow_experiment", "MLFLOW_EXPERIMENT_NAME"))
+    """Experiment to list."""
+    compare: list[str] = []
+    """First digits of runs to lay side by side: what differs in their parameters, and every figure."""
+    sort: str = "test_accuracy"
+    """Figure to sort by; `started` for the newest first."""
+    limit: Count = 20
+    """Runs to list."""

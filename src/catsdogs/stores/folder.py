@@ -1,13 +1,16 @@
 """A folder as an object store: on this disk, or on one that many machines mount."""
 
+import fcntl
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from catsdogs.errors import CatsdogsError
 from catsdogs.files import PARTIAL
-from catsdogs.stores.store import PIECE, Content, Entry, Exists, Missing
+from catsdogs.stores.store import PIECE, Changed, Content, Entry, Exists, Missing
 
 
 class FolderStore:
@@ -49,6 +52,29 @@ class FolderStore:
             raise Exists(f"{path} exists already.") from None
         finally:
             partial.unlink(missing_ok=True)
+
+    def current(self, key: str) -> tuple[bytes, str]:
+        data = self.read(key)
+        return data, hashlib.sha256(data).hexdigest()
+
+    def replace(self, key: str, content: Content, generation: str) -> None:
+        with self._locked(key):
+            try:
+                found = self.current(key)[1]
+            except Missing:
+                found = ""
+            if found != generation:
+                raise Changed(f"{self._path(key)} has been replaced meanwhile.")
+            self.write(key, content)
+
+    @contextmanager
+    def _locked(self, key: str) -> Iterator[None]:
+        """Between looking and renaming nobody else may rename; the lock ends with the process that holds it."""
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_name(f".{path.name}.lock{PARTIAL}").open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def holds(self, key: str, content: Content) -> bool:
         return _holds(self._path(key), content)

@@ -12,7 +12,7 @@ import google_crc32c
 
 from catsdogs.errors import CatsdogsError
 from catsdogs.stores.http import Answer, Body, Http, Passing
-from catsdogs.stores.store import PIECE, Content, Entry, Exists, Missing
+from catsdogs.stores.store import PIECE, Changed, Content, Entry, Exists, Missing
 
 SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
 BOUNDARY = "catsdogs-5fb1a2f6c0"
@@ -51,13 +51,35 @@ class GcsStore:
         whole = answer.status == 200 and bool(part)  # the server may ignore ranges
         return answer.data[start:None if length is None else start + length] if whole else answer.data
 
+    def current(self, key: str) -> tuple[bytes, str]:
+        while True:
+            answer = self._http.call("GET", f"{self._object(key)}?fields=generation", self._token.headers,
+                                     good=frozenset({200, 404}), check=_check_json)
+            if answer.status == 404:
+                raise Missing(key, self.url)
+            generation = str(_json(answer).get("generation", ""))
+            query = urlencode({"alt": "media", "ifGenerationMatch": generation})
+            answer = self._http.call("GET", f"{self._object(key)}?{query}", self._token.headers,
+                                     good=frozenset({200, 404, 412}))
+            if answer.status == 200:
+                return answer.data, generation  # otherwise it was replaced between the two requests
+
     def write(self, key: str, content: Content, *, absent: bool = False) -> None:
+        if not self._written(key, content, "0" if absent else None):
+            raise Exists(f"{self.url}/{key} exists already.")
+
+    def replace(self, key: str, content: Content, generation: str) -> None:
+        if not self._written(key, content, generation):
+            raise Changed(f"{self.url}/{key} has been replaced meanwhile.")
+
+    def _written(self, key: str, content: Content, generation: str | None) -> bool:
+        """Whether the object was of that generation ("0": absent) and is now this content."""
         crc = _crc32c(content)
         meta = json.dumps({"name": self._prefix + key, "crc32c": crc})
         head = (f"--{BOUNDARY}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{meta}\r\n"
                 f"--{BOUNDARY}\r\nContent-Type: application/octet-stream\r\n\r\n").encode()
         tail = f"\r\n--{BOUNDARY}--\r\n".encode()
-        query = {"uploadType": "multipart"} | ({"ifGenerationMatch": "0"} if absent else {})
+        query = {"uploadType": "multipart"} | ({} if generation is None else {"ifGenerationMatch": generation})
         kind = {"Content-Type": f"multipart/related; boundary={BOUNDARY}"}
 
         def check(answer: Answer) -> None:
@@ -66,10 +88,9 @@ class GcsStore:
 
         answer = self._http.call("POST", f"{self._uploads}?{urlencode(query)}", lambda: self._token.headers() | kind,
                                  body=lambda: Body(content, head, tail), good=frozenset({200, 404, 412}), check=check)
-        if answer.status == 412:
-            raise Exists(f"{self.url}/{key} exists already.")
         if answer.status == 404:
             raise self._no_bucket()
+        return answer.status == 200
 
     def holds(self, key: str, content: Content) -> bool:
         answer = self._http.call("GET", self._object(key), self._token.headers, good=frozenset({200, 404}),

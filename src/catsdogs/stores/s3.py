@@ -18,7 +18,7 @@ from botocore.session import Session
 
 from catsdogs.errors import CatsdogsError
 from catsdogs.stores.http import Answer, Body, Http, Passing
-from catsdogs.stores.store import PIECE, Content, Entry, Exists, Missing
+from catsdogs.stores.store import PIECE, Changed, Content, Entry, Exists, Missing
 
 LARGEST = 5 * 1024**3  # bytes that S3 takes in one request
 MOVED = frozenset({301, 307})
@@ -57,20 +57,35 @@ class S3Store:
         whole = answer.status == 200 and bool(part)  # the server may ignore ranges
         return answer.data[start:None if length is None else start + length] if whole else answer.data
 
+    def current(self, key: str) -> tuple[bytes, str]:
+        answer = self._call("GET", key, good=frozenset({200, 404}))
+        if answer.status == 404:
+            raise self._missing(key, answer)
+        return answer.data, answer.headers.get("ETag", "")
+
     def write(self, key: str, content: Content, *, absent: bool = False) -> None:
+        if not self._written(key, content, {"If-None-Match": "*"} if absent else {}):
+            raise Exists(f"{self.url}/{key} exists already.")
+
+    def replace(self, key: str, content: Content, generation: str) -> None:
+        try:
+            written = self._written(key, content, {"If-Match": generation})
+        except Missing:
+            written = False
+        if not written:
+            raise Changed(f"{self.url}/{key} has been replaced meanwhile.")
+
+    def _written(self, key: str, content: Content, condition: dict[str, str]) -> bool:
         if content.size > LARGEST:
             raise CatsdogsError(f"{key} has {content.size:,} bytes, S3 takes 5 GiB in one piece: split the file.")
         # Both headers are compared with what arrives: the first by every server that checks signatures.
         extra = {"Content-Type": "application/octet-stream", "x-amz-sdk-checksum-algorithm": "SHA256",
-                 "x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(content.sha256)).decode()}
-        if absent:
-            extra["If-None-Match"] = "*"
-        # 409: another conditional write to this key is under way; the next attempt knows how it ended.
-        answer = self._call("PUT", key, good=frozenset({200, 404, 409, 412}), extra=extra, content=content)
+                 "x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(content.sha256)).decode(), **condition}
+        answer = self._call("PUT", key, good=frozenset({200, 404, 409, 412}), extra=extra, content=content,
+                            check=_check_settled)
         if answer.status == 404:
             raise self._missing(key, answer)
-        if answer.status == 412:
-            raise Exists(f"{self.url}/{key} exists already.")
+        return answer.status == 200
 
     def holds(self, key: str, content: Content) -> bool:
         answer = self._call("HEAD", key, good=frozenset({200, 404}), extra={"x-amz-checksum-mode": "ENABLED"})
@@ -172,6 +187,11 @@ def _xml(answer: Answer) -> ElementTree.Element:
     for node in root.iter():
         node.tag = node.tag.rpartition("}")[2]
     return root
+
+
+def _check_settled(answer: Answer) -> None:
+    if answer.status == 409:
+        raise Passing("another conditional write to this key is under way: the next attempt knows how it ended")
 
 
 def _check_page(answer: Answer) -> None:

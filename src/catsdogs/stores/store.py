@@ -1,4 +1,4 @@
-"""What an object store is to us: seven verbs, and the words for what can go wrong."""
+"""What an object store is to us: nine verbs, and the words for what can go wrong."""
 
 import hashlib
 import io
@@ -22,6 +22,10 @@ class Missing(CatsdogsError):
 
 class Exists(CatsdogsError):
     """The object is there already, and was to be created."""
+
+
+class Changed(CatsdogsError):
+    """The object is no longer of the generation that was to be replaced."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Content:
 class Store(Protocol):
     """Keys are paths with `/`, relative to `url`. Safe to use from many threads at once.
 
-    Every verb raises CatsdogsError once its own retries are used up, and Missing or Exists as said below.
+    Every verb raises CatsdogsError once its own retries are used up, and Missing, Exists or Changed as said below.
     """
 
     url: str
@@ -69,6 +73,12 @@ class Store(Protocol):
 
     def write(self, key: str, content: Content, *, absent: bool = False) -> None:
         """Store all of it or nothing, checked by the far end; `absent` raises Exists rather than replace."""
+
+    def current(self, key: str) -> tuple[bytes, str]:
+        """A small object's bytes and the mark of their generation, which every write changes. Raises Missing."""
+
+    def replace(self, key: str, content: Content, generation: str) -> None:
+        """Store it only where the object is still of that generation. Raises Changed, also where it is gone."""
 
     def holds(self, key: str, content: Content) -> bool:
         """Whether the far end has exactly these bytes, by its own checksum."""

@@ -4,10 +4,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
+from catsdogs.figures import calibration_error
 from catsdogs.train.loop import cross_entropy
 
 LOGITS_RANGE = (0.05, 20.0)  # a temperature beyond these says that the validation split is too small to tell
-BINS = 15
 
 
 def fit_temperature(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> float:
@@ -19,10 +19,5 @@ def fit_temperature(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int6
 
 
 def expected_calibration_error(probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
-    """Mean distance between confidence and accuracy over 15 equal bins of confidence (Naeini et al. 2015), 0 to 1."""
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    weights = np.bincount(bins, minlength=BINS) / len(labels)
-    gaps = [abs(confidence[bins == number].mean() - right[bins == number].mean()) if weights[number] else 0.0
-            for number in range(BINS)]
-    return float(np.dot(weights, gaps))
+    """Of probabilities, float [n, classes], against labels, int [n]."""
+    return calibration_error(probabilities.max(1), probabilities.argmax(1) == labels)

@@ -41,6 +41,9 @@ class Checkpoint:
             event("checkpoint_ignored", because="it belongs to other data or other settings", path=path)
         return None
 
+    def close(self) -> None:
+        """Called when the training has ended, well or not."""
+
     def remove(self) -> None:
         for path in (self.path, self.previous):
             path.unlink(missing_ok=True)

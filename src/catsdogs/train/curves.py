@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from catsdogs.figures import CALIBRATION_BINS
 from catsdogs.reports import TrainingMetrics
-from catsdogs.train.calibration import BINS
 from catsdogs.train.plots import save
 from catsdogs.train.report import softmax
 
@@ -44,7 +44,7 @@ def plot_curves(
 
 def _reliability(axes: Axes, probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> None:
     confidence, correct = probabilities.max(1), probabilities.argmax(1) == labels
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     filled = np.unique(bins)
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
     axes.plot([confidence[bins == number].mean() for number in filled],

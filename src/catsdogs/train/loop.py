@@ -15,6 +15,7 @@ from catsdogs.reports import Epoch
 from catsdogs.errors import CatsdogsError
 from catsdogs.log import event, progress
 from catsdogs.nets.network import Network
+from catsdogs.nets.pretrained import Pretrained
 from catsdogs.nets.registry import smallest_side
 from catsdogs.packed import Packed
 from catsdogs.train.batches import TrainingBatches, evaluation_batches
@@ -37,12 +38,15 @@ class _Abandoned(Exception):
 
 def fit(
     network: Network, train: Packed, val: Packed, plan: Plan, *, variant: str, device: Device,
-    checkpoint: Checkpoint, after_epoch: Callable[[Epoch], None], processes: Processes = ALONE,
+    checkpoint: Checkpoint, after_epoch: Callable[[Epoch], None],
+    after_step: Callable[[int, float, float], None] = lambda steps, loss, images_per_second: None,
+    processes: Processes = ALONE,
 ) -> Training:
     """Train `network` in place; afterwards it holds the best epoch's weights, in the first process.
 
-    `after_epoch` is called with every validated epoch, those of a run that is gone on from included. Raises
-    CatsdogsError where the loss stops being a number (the last checkpoint stays), Stopped after SIGTERM.
+    `after_epoch` is called with every validated epoch, those of a run that is gone on from included; `after_step` with
+    the steps so far, the mean loss of the last one and its photos a second. Raises CatsdogsError where the loss stops
+    being a number (the last checkpoint stays), Stopped after SIGTERM.
     """
     network.to(device.device)
     training = Training.begin(network, plan)
@@ -58,6 +62,7 @@ def fit(
         while (done := plan.done(training.steps, len(batches), training.seconds)) < 1:
             number, step = divmod(training.steps, len(batches))
             training.scale_rates(plan.recipe.rate(done))
+            let_rest(network, plan.recipe.rests(network, done))
             side = plan.recipe.side(done, train.pixels.shape[1], smallest_side(variant))
             started = time.perf_counter()
             pixels, labels = batches.get(number + 1, step, side)
@@ -73,6 +78,7 @@ def fit(
             loss, seconds, asked = processes.total(part, elapsed * processes.first, interruption.asked)
             _check_finite(loss, f"at step {step + 1} of epoch {number + 1}", plan.learning_rate)
             training.count(loss * count, seconds)
+            after_step(training.steps, loss, count / seconds)
             bar.advance(count, note=f"epoch {number + 1}  {side} px  loss {loss:.3f}")
             ended = plan.done(training.steps, len(batches), training.seconds) == 1
             if step + 1 == len(batches) or ended:
@@ -123,8 +129,15 @@ class _Keeper:
         return Epoch(
             epoch=number, train_loss=training.epoch_loss / seen, val_loss=cross_entropy(logits, val.labels),
             val_accuracy=float((logits.argmax(1) == val.labels).mean()),
-            images_per_second=seen / training.epoch_seconds,
+            images_per_second=seen / training.epoch_seconds, seconds=round(training.seconds, 3),
         )
+
+
+def let_rest(network: Network, backbone_rests: bool) -> None:
+    """Leave a pretrained backbone alone, its gradients and normalisation statistics too, or let it learn."""
+    if isinstance(network, Pretrained):
+        network.backbone.requires_grad_(not backbone_rests)
+        network.rests = backbone_rests
 
 
 def resume(training: Training, state: dict[str, Any] | None) -> None:

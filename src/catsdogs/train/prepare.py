@@ -10,10 +10,13 @@ from catsdogs.files import digest_of
 from catsdogs.machine import seconds_alive
 from catsdogs.nets.network import Network
 from catsdogs.nets.plain import Plain
+from catsdogs.nets.pretrained import Pretrained, takes_photos_of
 from catsdogs.nets.registry import build, smallest_side, variant_name
 from catsdogs.packed import PackedPhotos, open_packed
-from catsdogs.provenance import versions
+from catsdogs.provenance import code_digest, versions
 from catsdogs.settings.training import TrainSettings
+from catsdogs.settings.versions import BucketSettings
+from catsdogs.storage import open_store
 from catsdogs.train.batches import TrainingBatches
 from catsdogs.train.checkpoint import Checkpoint
 from catsdogs.train.device import Device, choose
@@ -21,7 +24,7 @@ from catsdogs.train.initial import PHOTOS, standardise
 from catsdogs.train.loop import seconds_a_photo
 from catsdogs.train.plan import Plan
 from catsdogs.train.processes import Processes
-from catsdogs.train.recipe import RECIPES
+from catsdogs.train.recipe import recipe_for
 
 SECONDS_AFTER = 6.0  # for calibration, export, plots and closing the run; measured 3 to 5
 
@@ -46,21 +49,45 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
             f"Photos of {about.image_size} px are too small for {variant!r}: preprocess with --image-size "
             f"{smallest_side(variant)} or more."
         )
-    device = choose(settings.force_cpu, processes.count)
+    _check_gpu(settings)
+    device = choose(settings.force_cpu, settings.precision, processes)
     torch.manual_seed(settings.seed)
     network = build(variant, len(about.classes))
-    if RECIPES[variant].standardised:
+    if isinstance(network, Pretrained):
+        takes_photos_of(network, about.image_size)
+    recipe = recipe_for(variant)
+    if recipe.standardised:
         assert isinstance(network, Plain)
         standardise(network, TrainingBatches(photos.train, PHOTOS, settings.seed).get(0, 0, about.image_size)[0])
-    checkpoint = Checkpoint(settings.artifact_dir, _key(settings, variant, photos, device))
+    checkpoint = _checkpoint(settings, _key(settings, variant, photos, device), processes)
     if processes.first and not settings.resume:
         checkpoint.remove()
     plan = Plan(
-        recipe=RECIPES[variant], epochs=settings.epochs, batch_size=settings.batch_size,
+        recipe=recipe, epochs=settings.epochs, batch_size=settings.batch_size,
         learning_rate=settings.learning_rate, seed=settings.seed,
         seconds=processes.from_first(_training_seconds(settings.time_budget, network, photos, device)),
     )
     return Prepared(variant=variant, photos=photos, network=network, plan=plan, device=device, checkpoint=checkpoint)
+
+
+def _check_gpu(settings: TrainSettings) -> None:
+    """Raises UsageError where a GPU is asked for and cannot be had."""
+    if not settings.require_gpu:
+        return
+    if settings.force_cpu:
+        raise UsageError("--require-gpu and --force-cpu contradict each other: leave one of them out.")
+    if not torch.cuda.is_available():
+        raise UsageError(f"No GPU can be used here (torch {torch.__version__} sees none): leave out --require-gpu to "
+                         "train on the processor, or install a build of torch for this GPU.")
+
+
+def _checkpoint(settings: TrainSettings, key: str, processes: Processes) -> Checkpoint:
+    """Only the first process saves and loads. Raises UsageError for a bucket's address of no known kind."""
+    if not settings.checkpoint_bucket or not processes.first:
+        return Checkpoint(settings.artifact_dir, key)
+    from catsdogs.train.far import FarCheckpoint
+
+    return FarCheckpoint(settings.artifact_dir, key, open_store(BucketSettings(bucket=settings.checkpoint_bucket)))
 
 
 def _training_seconds(
@@ -86,7 +113,7 @@ def _training_seconds(
 def _key(settings: TrainSettings, variant: str, photos: PackedPhotos, device: Device) -> str:
     """Digest of everything that decides the weights: a checkpoint fits only the same training."""
     return digest_of([
-        variant, str(RECIPES[variant]), settings.time_budget or settings.epochs, settings.batch_size,
-        settings.learning_rate, settings.seed,
+        variant, str(recipe_for(variant)), settings.time_budget or settings.epochs, settings.batch_size,
+        settings.learning_rate, settings.seed, code_digest(),
         photos.about.splits_digest, photos.about.image_size, str(device), torch.get_num_threads(), versions(),
     ])

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from catsdogs.nets.network import Network
+from catsdogs.nets.pretrained import PREFIX, Pretrained
 from catsdogs.train.augment import Augmentation
 from catsdogs.train.muon import Muon
 
@@ -36,6 +37,10 @@ class Recipe:
     phases: tuple[Phase, ...] = (Phase(1, 1),)
     standardised: bool = False
     """Fit the first weights to the photos (initial.py); for networks without normalisation."""
+    head_first: float = 0.0
+    """Share of the training in which a pretrained backbone rests, so that an untrained head does not spoil it."""
+    backbone: tuple[float, float] = (0.01, 0.1)
+    """Learning rates of a backbone's first and last layer, as multiples of the head's; a power law lies between."""
 
     def rate(self, done: float) -> float:
         """Share of the learning rate at a share of the training, 0 to 1."""
@@ -51,7 +56,13 @@ class Recipe:
             return packed
         return min(packed, max(smallest, 8 * round(packed * scale / 8)))
 
+    def rests(self, network: Network, done: float) -> bool:
+        """Whether the network's backbone is left as it is, at a share of the training."""
+        return isinstance(network, Pretrained) and done < self.head_first
+
     def optimisers(self, network: Network, learning_rate: float) -> list[torch.optim.Optimizer]:
+        if isinstance(network, Pretrained):
+            return [torch.optim.AdamW(self._layer_wise(network, learning_rate), weight_decay=0.01)]
         if self.muon is None:
             return [torch.optim.Adam(network.parameters(), lr=learning_rate)]
         matrices = list(_inner_convolutions(network))
@@ -61,6 +72,15 @@ class Recipe:
             Muon(matrices, lr=learning_rate * self.muon),
             torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0),
         ]
+
+    def _layer_wise(self, network: Pretrained, learning_rate: float) -> list[dict[str, Any]]:
+        """Lower rates for layers nearer to the photo, whose features serve any task (Howard and Ruder 2018)."""
+        weights = list(network.backbone.parameters())
+        low, high = self.backbone
+        return [{"params": list(network.head.parameters()), "lr": learning_rate}, *(
+            {"params": [weight], "lr": learning_rate * low * (high / low) ** (number / max(1, len(weights) - 1))}
+            for number, weight in enumerate(weights)
+        )]
 
 
 def _inner_convolutions(network: Network) -> Iterable[torch.Tensor]:
@@ -76,4 +96,11 @@ RECIPES = {
         muon=60, warm_up=0.15, decay="linear", label_smoothing=0.1, averaging=0.99, augmentation=Augmentation(),
         phases=(Phase(0.7, 2 / 3), Phase(1, 1)),
     ),
+    PREFIX: Recipe(
+        warm_up=0.1, label_smoothing=0.1, averaging=0.9, augmentation=Augmentation(), head_first=0.2,
+    ),
 }
+
+
+def recipe_for(variant: str) -> Recipe:
+    return RECIPES[PREFIX if variant.startswith(PREFIX) else variant]

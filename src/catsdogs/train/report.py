@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from catsdogs.reports import ClassReport, Interval, Unsure
 from catsdogs.figures import confusion_matrix, per_class, share
+from catsdogs.slices import Mask
 from catsdogs.train.calibration import expected_calibration_error, fit_temperature
 from catsdogs.train.loop import cross_entropy
 from catsdogs.train.unsure import choose_threshold, judge_threshold
@@ -31,7 +32,9 @@ class TestFigures:
     log_loss: float
     auc: float
     expected_calibration_error: float
+    majority_share: float
     per_class: dict[str, ClassReport]
+    slices: dict[str, Interval]
     unsure: Unsure
     confusion: list[list[int]]
 
@@ -43,20 +46,28 @@ def calibrate(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], ta
 
 
 def judge(
-    logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: list[str], calibration: Calibration
+    logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: list[str], calibration: Calibration,
+    slices: dict[str, Mask] | None = None,
 ) -> TestFigures:
-    """Every figure of a split from its logits, float32 [n, classes], and labels, int64 [n]."""
+    """Every figure of a split from its logits, float32 [n, classes], and labels, int64 [n].
+
+    `slices` are parts of the split, bool [n] each.
+    """
     temperature = calibration.temperature
     answers = logits.argmax(1)
+    right = answers == labels
     probabilities = softmax(logits / temperature)
     confusion = confusion_matrix(labels.tolist(), answers.tolist(), len(classes))
     return TestFigures(
-        accuracy=share(int((answers == labels).sum()), len(labels)),
+        accuracy=share(int(right.sum()), len(labels)),
         test_loss=cross_entropy(logits, labels),
         log_loss=cross_entropy(logits, labels, temperature),
         auc=_auc(probabilities, labels),
         expected_calibration_error=expected_calibration_error(probabilities, labels),
+        majority_share=float(np.bincount(labels).max() / len(labels)),
         per_class=per_class(classes, confusion),
+        slices={name: share(int(right[mask].sum()), int(mask.sum())) for name, mask in (slices or {}).items()
+                if mask.any()},
         unsure=judge_threshold(probabilities, labels, calibration.unsure_below, calibration.target_error),
         confusion=confusion.tolist(),
     )

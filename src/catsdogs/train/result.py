@@ -16,6 +16,7 @@ class TrainResult:
     def text(self) -> str:
         figures, best = self.metrics, self.metrics.best_epoch
         interval, unsure = figures.accuracy, figures.unsure
+        worst = min(figures.slices, key=lambda name: figures.slices[name].value, default=None)
         return "\n".join([
             f"model        {figures.model_variant}, {figures.parameters:,} parameters  -> {self.model}, model.onnx",
             f"best epoch   {best} of {len(figures.history)}, validation accuracy {figures.best_val_accuracy:.1%}",
@@ -23,6 +24,10 @@ class TrainResult:
             f"(95 % interval {interval.low:.1%} to {interval.high:.1%})",
             f"             AUC {figures.auc:.3f}, log-loss {figures.log_loss:.3f}, "
             f"calibration error {figures.expected_calibration_error:.1%}",
+            *([f"worst part   {figures.slices[worst].value:.1%} of {figures.slices[worst].count:,}: {worst}"]
+              if worst is not None else []),
+            *([f"beware       no better than always answering one class ({figures.majority_share:.1%}): look at the "
+               "labels with `catsdogs doctor --labels`"] if interval.low <= figures.majority_share else []),
             f"unsure       {unsure.share_unsure:.1%} of the photos below a confidence of {unsure.threshold:.2f}; "
             f"of the others {_percent(unsure.error)} wrong",
             f"speed        {figures.images_per_second:,.0f} images/s on {figures.device}, {figures.precision}; "

@@ -8,12 +8,15 @@ import torch
 
 from catsdogs.artifacts import Lineage
 from catsdogs.reports import Epoch, TrainingMetrics
+from catsdogs.errors import UsageError
 from catsdogs.export import export
 from catsdogs.files import sha256_file
 from catsdogs.nets.registry import variant_name
 from catsdogs.packed import PackedPhotos
 from catsdogs.provenance import commit, versions
 from catsdogs.settings.training import TrainSettings
+from catsdogs.slices import slices_of
+from catsdogs.train.auto import AUTO, chosen
 from catsdogs.train.curves import plot_curves
 from catsdogs.train.device import Device
 from catsdogs.train.loop import answers, fit
@@ -22,11 +25,12 @@ from catsdogs.train.prepare import Prepared, prepare
 from catsdogs.train.processes import Processes, joined
 from catsdogs.train.report import TestFigures, calibrate, judge
 from catsdogs.train.result import Helped, TrainResult
-from catsdogs.train.tracking import NullTracker, Tracker, tracked
+from catsdogs.train.tracking.tracker import NullTracker, Tracker, tracked
 from catsdogs.train.training import Training
 from catsdogs.weights import WeightsCard, save_weights
 
 CURVES = "curves.png"
+STEP_SECONDS = 2.0  # between points of the live curves
 
 
 def train(settings: TrainSettings) -> TrainResult | Helped:
@@ -35,11 +39,15 @@ def train(settings: TrainSettings) -> TrainResult | Helped:
         if not processes.first:
             _fit(prepare(settings, processes), NullTracker(), processes)
             return Helped()
-        with tracked(settings.mlflow_tracking_uri, settings.mlflow_experiment) as tracker:
+        with tracked(settings.mlflow_tracking_uri, settings.mlflow_experiment,
+                     settings.mlflow_wait_seconds) as tracker:
             return _train(settings, tracker, processes)
 
 
 def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> TrainResult:
+    if processes.count > 1 and settings.model_variant == AUTO:
+        raise UsageError("--model-variant auto compares networks in one process: start without torchrun, or name one.")
+    settings = chosen(settings)
     tracker.parameters({
         "model_variant": variant_name(settings.model_variant), "epochs": settings.epochs,
         "batch_size": settings.batch_size, "learning_rate": settings.learning_rate, "seed": settings.seed,
@@ -50,19 +58,21 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
     prepared = prepare(settings, processes)
     photos, network, device, about = prepared.photos, prepared.network, prepared.device, prepared.photos.about
     tracker.parameters({"image_size": about.image_size, "splits_digest": about.splits_digest})
+    tracker.photos(settings.data_dir.name, about.splits_digest, about.counts)
     clock.done("setup")
     training = _fit(prepared, tracker, processes)
     clock.done("training")
     calibration = calibrate(answers(network, photos.val, device), photos.val.labels, settings.target_error)
     test_logits = answers(network, photos.test, device)
-    figures = judge(test_logits, photos.test.labels, about.classes, calibration)
+    figures = judge(test_logits, photos.test.labels, about.classes, calibration,
+                    slices_of(photos.test, settings.data_dir))
     clock.done("test")
 
     lineage = _lineage(settings, prepared.variant, photos)
     summary = {"best_val_accuracy": training.best_row.val_accuracy, "test_accuracy": figures.accuracy.value,
                "test_loss": figures.test_loss}
     save_weights(settings.output_model, network.to("cpu"), WeightsCard(
-        variant=prepared.variant, classes=about.classes, image_size=about.image_size,
+        variant=prepared.variant, classes=about.classes, image_size=about.image_size, description=network.description,
         temperature=calibration.temperature, unsure_below=calibration.unsure_below, metrics=summary, lineage=lineage,
     ))
     onnx_path, difference = export(settings.output_model, photos.val, seen=photos.train)
@@ -83,10 +93,22 @@ def _fit(prepared: Prepared, tracker: Tracker, processes: Processes) -> Training
         tracker.metrics({"train_loss": row.train_loss, "val_loss": row.val_loss, "val_accuracy": row.val_accuracy},
                         step=row.epoch)
 
-    return fit(
-        prepared.network, prepared.photos.train, prepared.photos.val, prepared.plan, variant=prepared.variant,
-        device=prepared.device, checkpoint=prepared.checkpoint, after_epoch=after_epoch, processes=processes,
-    )
+    last = -STEP_SECONDS
+
+    def after_step(steps: int, loss: float, images_per_second: float) -> None:
+        nonlocal last
+        if (now := time.monotonic()) - last >= STEP_SECONDS:
+            last = now
+            tracker.metrics({"step_loss": loss, "step_images_per_second": images_per_second}, step=steps)
+
+    try:
+        return fit(
+            prepared.network, prepared.photos.train, prepared.photos.val, prepared.plan, variant=prepared.variant,
+            device=prepared.device, checkpoint=prepared.checkpoint, after_epoch=after_epoch, after_step=after_step,
+            processes=processes,
+        )
+    finally:
+        prepared.checkpoint.close()
 
 
 class _Clock:

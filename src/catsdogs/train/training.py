@@ -16,7 +16,7 @@ class Training:
     network: Network
     optimisers: list[torch.optim.Optimizer]
     average: Average
-    rates: list[float]  # learning rate of each optimiser at full height
+    rates: list[list[float]]  # learning rate of each group of each optimiser at full height
     steps: int = 0
     seconds: float = 0.0  # spent in steps
     epoch_loss: float = 0.0  # sum over the photos of this epoch so far
@@ -29,7 +29,7 @@ class Training:
     @classmethod
     def begin(cls, network: Network, plan: Plan) -> "Training":
         optimisers = plan.recipe.optimisers(network, plan.learning_rate)
-        rates = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
+        rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
         return cls(network, optimisers, Average(network, plan.recipe.averaging), rates)
 
     @property
@@ -37,8 +37,8 @@ class Training:
         return self.history[self.best_epoch - 1]
 
     def scale_rates(self, share: float) -> None:
-        for optimiser, rate in zip(self.optimisers, self.rates, strict=True):
-            for group in optimiser.param_groups:
+        for optimiser, rates in zip(self.optimisers, self.rates, strict=True):
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * share
 
     def count(self, loss: float, seconds: float) -> None:

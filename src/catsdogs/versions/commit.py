@@ -3,6 +3,7 @@
 import subprocess
 
 from catsdogs.errors import UsageError
+from catsdogs.provenance import built_from
 from catsdogs.versions.layout import checked_name
 
 
@@ -17,8 +18,13 @@ def to_push(named: str | None, allow_dirty: bool) -> str:
 
 
 def resolved(named: str | None) -> str:
-    """The full hash of what git knows under this name (HEAD if none is given), else the name itself."""
+    """The full hash of what git knows under this name (HEAD if none is given), else the name itself.
+
+    Without a name and without git, in an image, the commit that the image was built from.
+    """
     found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{named or 'HEAD'}^{{commit}}")
+    if named is None and not found:
+        found = built_from() or ""
     if named is None and not found:
         raise UsageError("There is no git commit here to name the version after: name one with --commit.")
     return checked_name(found or named or "")

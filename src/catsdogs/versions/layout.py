@@ -6,6 +6,7 @@
     datasets/<dataset>/shards/condemned/...              names that prune will free, and no push may build on
     datasets/<dataset>/<commit>/<stage>/<path>           plain copies (--unpacked); of raw: datasets/<dataset>/raw/
     models/<commit>/<file>                               plain, always
+    models/by-digest/<digest>.json                       which commit's model these data, code and parameters gave
 """
 
 import re
@@ -16,7 +17,7 @@ from catsdogs.errors import UsageError
 STAGES = ("raw", "ingested", "processed", "models")
 MANIFEST = "manifest.json"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-RESERVED = frozenset({"raw", "shards"})
+RESERVED = frozenset({"raw", "shards", "by-digest"})
 
 
 @dataclass(frozen=True)
@@ -65,5 +66,5 @@ def checked_name(commit: str) -> str:
     """Raises UsageError where `commit` could not be a folder of its own in the bucket."""
     if not NAME.fullmatch(commit) or commit in RESERVED:
         raise UsageError(f"--commit {commit}: a version's name is letters, digits, '.', '_' and '-', at most 100, "
-                         "and neither 'raw' nor 'shards'.")
+                         "and none of 'raw', 'shards' and 'by-digest'.")
     return commit

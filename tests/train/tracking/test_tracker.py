@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from catsdogs.errors import UsageError
-from catsdogs.train.tracking import MLFLOW_DEFAULTS, NullTracker, tracked
+from catsdogs.mlflow_server import DEFAULTS
+from catsdogs.train.tracking.tracker import NullTracker, tracked
 
 MLFLOW_WARNS = pytest.mark.filterwarnings("ignore")  # about its own dependencies, at its first use
 
@@ -67,11 +68,12 @@ def test_a_crash_and_an_interrupt_are_recorded(database: Path) -> None:
 
 @MLFLOW_WARNS
 def test_a_server_that_goes_away_costs_nothing(capsys: pytest.CaptureFixture[str], database: Path) -> None:
-    with tracked(f"sqlite:///{database}", "lost") as tracker:
+    with tracked(f"sqlite:///{database}", "lost", wait_seconds=0) as tracker:
         database.write_bytes(b"this is no database any more")
         for step in range(3):
             tracker.metrics({"val_loss": 1.0}, step)
-    assert capsys.readouterr().err.count("tracking_lost") == 1
+    said = capsys.readouterr().err
+    assert said.count("tracking_waits") == 1 and said.count("tracking_lost") == 1 and '"unsent": 4' in said
 
 
 def test_a_page_that_is_no_mlflow_is_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,4 +98,4 @@ def test_mlflow_knows_every_setting_that_keeps_it_quick_and_quiet(database: Path
     with tracked(f"sqlite:///{database}", "quiet"):
         from mlflow import environment_variables as known
 
-    assert {name: str(getattr(known, name).get()).lower() for name in MLFLOW_DEFAULTS} == MLFLOW_DEFAULTS
+    assert {name: str(getattr(known, name).get()).lower() for name in DEFAULTS} == DEFAULTS

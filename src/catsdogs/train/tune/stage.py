@@ -1,0 +1,166 @@
+"""`catsdogs tune`: trials by a tree-structured Parzen estimator (Bergstra et al. 2011), the hopeless given up early."""
+
+import logging
+import multiprocessing
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from catsdogs.errors import CatsdogsError, UsageError
+from catsdogs.files import digest_of, write_bytes
+from catsdogs.log import event
+from catsdogs.machine import cores
+from catsdogs.packed import open_packed
+from catsdogs.settings.tuning import TuneSettings
+from catsdogs.train.tracking.tracker import tracked
+from catsdogs.train.tune.params import changed, difference
+from catsdogs.train.tune.trial import OutOfTime, objective
+
+FIRST_WHOLE = 3  # trials that are never given up: there is nothing to compare them with
+APART = 10_000  # between the seeds of processes
+FOREVER = 10 * 365 * 86400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    number: int
+    state: str
+    val_accuracy: float | None
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneResult:
+    trials: list[Tried]
+    best: Tried
+    params: Path
+    diff: str
+    applied: bool
+
+    def text(self) -> str:
+        rows = [f"{trial.number:>5}  {trial.state:<9}{_shown(trial.val_accuracy):>8}  " + "  ".join(
+            f"{name} {value:g}" for name, value in trial.parameters.items()) for trial in _ranked(self.trials)]
+        verdict = self.diff.rstrip() or f"{self.params} holds the best that was found already."
+        done = [f"written to {self.params}"] if self.applied and self.diff else []
+        return "\n".join(["trial  state    accuracy  of the validation split", *rows, "", verdict, *done])
+
+    def data(self) -> dict[str, Any]:
+        return asdict(self) | {"params": str(self.params)}
+
+
+def tune(settings: TuneSettings) -> TuneResult:
+    """Search, or go on with a search that was cut short. Raises CatsdogsError where no trial was ended."""
+    before = _params(settings.params)
+    changed(before, {"learning_rate": 0, "batch_size": 0}, settings.params)  # find out now, not after the search
+    name, storage = _study_name(settings), f"sqlite:///{settings.artifact_dir / 'study.db'}"
+    settings.artifact_dir.mkdir(parents=True, exist_ok=True)
+    study = _study(storage, name, settings.seed)
+    _forget_cut_short(study)
+    deadline = time.time() + (settings.time_budget or FOREVER)
+    with tracked(settings.mlflow_tracking_uri, settings.mlflow_experiment, settings.mlflow_wait_seconds,
+                 tags={"mlflow.runName": "tune"}) as tracker:
+        tracker.parameters({"trials": settings.trials, "model_variant": settings.model_variant,
+                            "epochs": settings.epochs})
+        _search(settings, storage, name, tracker.run_id, deadline, settings.seed + len(study.trials))
+        trials = [_tried(trial) for trial in study.trials]
+        ended = [trial for trial in trials if trial.state == "complete"]
+        if not ended:
+            raise CatsdogsError("No trial was ended: give more --trials or a longer --time-budget.")
+        best = max(ended, key=lambda trial: trial.val_accuracy or 0.0)
+        tracker.metrics({"best_val_accuracy": best.val_accuracy or 0.0})
+    values = {"learning_rate": f"{best.parameters['learning_rate']:.3g}", "batch_size": best.parameters["batch_size"]}
+    after = changed(before, values, settings.params)
+    if settings.apply:
+        write_bytes(settings.params, after.encode())
+    return TuneResult(trials=trials, best=best, params=settings.params, applied=settings.apply,
+                      diff=difference(before, after, settings.params.name))
+
+
+def _params(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist: name the file of parameters with --params.") from None
+
+
+def _study_name(settings: TuneSettings) -> str:
+    """Digest of all that makes trials comparable: others start a study of their own."""
+    about = open_packed(settings.data_dir).about
+    return digest_of([settings.model_variant, settings.epochs, settings.seed, about.splits_digest, about.image_size])
+
+
+def _study(storage: str, name: str, seed: int) -> Any:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    return optuna.create_study(
+        storage=storage, study_name=name, direction="maximize", load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(seed=seed), pruner=optuna.pruners.MedianPruner(FIRST_WHOLE, 1))
+
+
+def _forget_cut_short(study: Any) -> None:
+    """Trials that a killed search left running."""
+    import optuna
+
+    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+
+def _search(settings: TuneSettings, storage: str, name: str, parent: str | None, deadline: float,
+            seed: int) -> None:
+    """`seed` differs from call to call, or a search that goes on would suggest what it has tried."""
+    arguments = (settings, storage, name, parent, deadline)
+    if settings.processes == 1:
+        _work(*arguments, seed)
+        return
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_work, args=(*arguments, seed + APART * number))
+               for number in range(settings.processes)]
+    for worker in workers:
+        worker.start()
+    try:
+        for worker in workers:
+            worker.join()
+    finally:
+        for worker in workers:
+            worker.terminate()
+    if any(worker.exitcode for worker in workers):
+        raise CatsdogsError("A process of the search failed; what it said stands above. Run again to go on.")
+
+
+def _work(
+    settings: TuneSettings, storage: str, name: str, parent: str | None, deadline: float, seed: int
+) -> None:
+    """Trials until there are enough in all, or the time is over."""
+    import optuna
+
+    study = _study(storage, name, seed)
+    counted = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    run = objective(settings, parent, deadline)
+    torch.set_num_threads(max(1, cores() // settings.processes))
+    while len(study.get_trials(deepcopy=False, states=counted)) < settings.trials and time.time() < deadline:
+        try:
+            study.optimize(run, n_trials=1)
+        except OutOfTime:
+            return
+        last = study.trials[-1]
+        event("trial", number=last.number, state=last.state.name.lower(), val_accuracy=last.value, **last.params)
+
+
+def _tried(trial: Any) -> Tried:
+    parameters = dict(trial.params)
+    if "learning_rate" in parameters:
+        parameters["learning_rate"] = float(f"{parameters['learning_rate']:.3g}")
+    return Tried(number=trial.number, state=trial.state.name.lower(), val_accuracy=trial.value, parameters=parameters)
+
+
+def _ranked(trials: list[Tried]) -> list[Tried]:
+    return sorted(trials, key=lambda trial: (trial.state != "complete", -(trial.val_accuracy or 0.0), trial.number))
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.2%}"

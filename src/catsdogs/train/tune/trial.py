@@ -1,0 +1,92 @@
+"""One trial: a training with hyperparameters that the study suggests, judged on the validation split only."""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from catsdogs.errors import CatsdogsError, UsageError
+from catsdogs.reports import Epoch
+from catsdogs.settings.training import TrainSettings
+from catsdogs.settings.tuning import TuneSettings
+from catsdogs.train.loop import fit
+from catsdogs.train.prepare import prepare
+from catsdogs.train.processes import ALONE
+from catsdogs.train.tracking.tracker import tracked
+
+RATES = (3e-4, 1e-2)  # of --learning-rate, on a logarithmic scale
+BATCHES = (32, 64, 128, 256)
+
+
+class OutOfTime(Exception):
+    """The time of the whole search is over; what the trial reached so far does not count."""
+
+
+def objective(settings: TuneSettings, parent: str | None, deadline: float) -> Callable[[Any], float]:
+    """What the study maximises: the best validation accuracy of a training."""
+
+    def run(trial: Any) -> float:
+        return _run(settings, parent, deadline, trial)
+
+    return run
+
+
+def suggested(trial: Any) -> dict[str, Any]:
+    return {
+        "learning_rate": float(f"{trial.suggest_float('learning_rate', *RATES, log=True):.3g}"),
+        "batch_size": trial.suggest_categorical("batch_size", BATCHES),
+    }
+
+
+def _run(settings: TuneSettings, parent: str | None, deadline: float, trial: Any) -> float:
+    import optuna
+
+    values = suggested(trial)
+    folder = settings.artifact_dir / "trials" / str(trial.number)
+    training = _training_settings(settings, values, folder)
+    tags = {"mlflow.parentRunId": parent} if parent else {}
+    name = f"trial {trial.number}"
+    with tracked(settings.mlflow_tracking_uri, settings.mlflow_experiment, settings.mlflow_wait_seconds,
+                 tags={**tags, "mlflow.runName": name}) as tracker:
+        tracker.parameters({**values, "model_variant": settings.model_variant, "epochs": settings.epochs,
+                            "trial": trial.number})
+
+        def after_epoch(row: Epoch) -> None:
+            tracker.metrics({"val_loss": row.val_loss, "val_accuracy": row.val_accuracy}, step=row.epoch)
+            trial.report(row.val_accuracy, row.epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        def after_step(steps: int, loss: float, images_per_second: float) -> None:
+            if time.time() > deadline:
+                raise OutOfTime
+
+        reached = None
+        try:
+            prepared = prepare(training, ALONE)
+            result = fit(prepared.network, prepared.photos.train, prepared.photos.val, prepared.plan,
+                         variant=prepared.variant, device=prepared.device, checkpoint=prepared.checkpoint,
+                         after_epoch=after_epoch, after_step=after_step)
+            reached = result.best_row.val_accuracy
+            tracker.metrics({"best_val_accuracy": reached})
+        except UsageError:
+            raise  # no other trial would fare better
+        except optuna.TrialPruned:
+            trial.set_user_attr("because", "worse than most at this point")
+        except CatsdogsError as error:  # the loss is no number any more: a bad trial, not the end of the search
+            trial.set_user_attr("because", str(error))
+        finally:
+            shutil.rmtree(folder)  # only its checkpoints
+    if reached is None:
+        raise optuna.TrialPruned
+    return reached
+
+
+def _training_settings(settings: TuneSettings, values: dict[str, Any], folder: Path) -> TrainSettings:
+    folder.mkdir(parents=True, exist_ok=True)
+    return TrainSettings(
+        data_dir=settings.data_dir, artifact_dir=folder, output_model=folder / "model.pt", epochs=settings.epochs,
+        model_variant=settings.model_variant, seed=settings.seed, force_cpu=settings.force_cpu,
+        precision=settings.precision, resume=False, mlflow_tracking_uri="none", **values,
+    )

@@ -1,0 +1,165 @@
+"""Checkpoints in a bucket: a machine that is taken away costs a minute, not the training."""
+
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from catsdogs.errors import CatsdogsError
+from catsdogs.packed import PackedPhotos
+from catsdogs.settings.versions import BucketSettings
+from catsdogs.storage import open_store
+from catsdogs.stores.folder import FolderStore
+from catsdogs.stores.store import Content, Entry
+from catsdogs.train.far import KEPT, FarCheckpoint
+from catsdogs.weights import load_weights, save_plain
+from tests.models import trained
+
+
+def far(folder: Path, bucket: str, key: str = "key") -> FarCheckpoint:
+    return FarCheckpoint(folder, key, open_store(BucketSettings(bucket=bucket)))
+
+
+def weights(training: object) -> list[torch.Tensor]:
+    return list(training.network.state_dict().values())  # type: ignore[attr-defined]
+
+
+def stopped_after(epochs: int, photos: PackedPhotos, checkpoint: FarCheckpoint) -> None:
+    """A training that dies after so many epochs, its last state sent."""
+    def stop(row: object) -> None:
+        if row.epoch == epochs + 1:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(photos, epochs=4, checkpoint=checkpoint, after_epoch=stop)
+    checkpoint.close()
+
+
+def test_another_machine_goes_on_to_the_same_weights_to_the_bit(
+    photos: PackedPhotos, tmp_path: Path, bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    undisturbed = trained(photos, epochs=4)
+    stopped_after(2, photos, far(tmp_path / "one", bucket))
+    capsys.readouterr()
+    other = far(tmp_path / "other", bucket)
+    resumed = trained(photos, epochs=4, checkpoint=other)
+    assert '"resumed", "step": 10' in capsys.readouterr().err
+    assert all(torch.equal(a, b) for a, b in zip(weights(undisturbed), weights(resumed), strict=True))
+    other.close()
+    other.remove()
+    assert open_store(BucketSettings(bucket=bucket)).entries("checkpoints/") == []
+
+
+def test_the_last_two_are_kept_and_nothing_is_left_on_disk(photos: PackedPhotos, tmp_path: Path) -> None:
+    checkpoint = far(tmp_path / "here", str(tmp_path / "bucket"))
+    for steps in (1, 2, 3, 4):
+        checkpoint.save({"numbers": {"steps": steps}})
+        checkpoint.close()  # else a newer state overtakes an older one
+    names = [entry.key.rpartition("/")[2] for entry in FolderStore(tmp_path / "bucket").entries("checkpoints/key/")]
+    assert [int(name.split("-")[0]) for name in names] == [3, 4] and len(names) == KEPT
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == ["checkpoint.previous.pt", "checkpoint.pt"]
+
+
+def test_the_newest_state_overtakes_those_that_wait(tmp_path: Path) -> None:
+    """While one upload is under way, of all the states saved meanwhile only the newest is sent."""
+    store = Slow(tmp_path / "bucket")
+    checkpoint = FarCheckpoint(tmp_path / "here", "key", store)
+    for steps in range(1, 6):
+        checkpoint.save({"numbers": {"steps": steps}})
+        store.began.wait(10)
+    store.go.set()
+    checkpoint.close()
+    assert [int(key.split("/")[2].split("-")[0]) for key in store.written] == [1, 5]
+
+
+class Slow(FolderStore):
+    """Writes when it is told to."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.began, self.go = threading.Event(), threading.Event()
+        self.written: list[str] = []
+
+    def write(self, key: str, content: Content, *, absent: bool = False) -> None:
+        self.began.set()
+        self.go.wait(30)
+        super().write(key, content, absent=absent)
+        self.written.append(key)
+
+
+@pytest.mark.parametrize("damage", ["flipped-bit", "another-state"])
+def test_a_damaged_copy_falls_back_to_the_one_before(
+    tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket = tmp_path / "bucket"
+    checkpoint = far(tmp_path / "one", str(bucket))
+    for steps in (1, 2):
+        checkpoint.save({"numbers": {"steps": steps}})
+        checkpoint.close()
+    newest = sorted((bucket / "checkpoints/key").iterdir())[-1]
+    if damage == "flipped-bit":
+        data = bytearray(newest.read_bytes())
+        data[len(data) // 2] ^= 1
+        newest.write_bytes(data)
+    else:
+        save_plain(newest, {"key": "key", "numbers": {"steps": 9}})
+    state = far(tmp_path / "other", str(bucket)).load()
+    assert state is not None and state["numbers"]["steps"] == 1
+    assert "checkpoint_ignored" in capsys.readouterr().err
+
+
+class Refuses(FolderStore):
+    def write(self, key: str, content: Content, *, absent: bool = False) -> None:
+        raise CatsdogsError("no permission on the bucket")
+
+
+def test_a_bucket_that_refuses_never_stops_a_training_and_is_said_once(
+    photos: PackedPhotos, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = FarCheckpoint(tmp_path / "here", "key", Refuses(tmp_path / "bucket"))
+    training = trained(photos, epochs=3, checkpoint=checkpoint)
+    checkpoint.close()
+    assert len(training.history) == 3
+    said = capsys.readouterr().err
+    assert said.count("checkpoint_not_sent") == 1 and "no permission" in said
+
+
+def test_a_bucket_that_cannot_be_read_is_said_before_training(photos: PackedPhotos, tmp_path: Path) -> None:
+    class Gone(FolderStore):
+        def entries(self, prefix: str) -> list[Entry]:
+            raise CatsdogsError("There is no bucket gs://x: create it, or name another --bucket.")
+
+    with pytest.raises(CatsdogsError, match="no bucket gs://x"):
+        trained(photos, checkpoint=FarCheckpoint(tmp_path, "key", Gone(tmp_path / "bucket")))
+
+
+def test_killed_and_gone_on_with_elsewhere(data_dir: Path, tmp_path: Path) -> None:
+    """The command itself: SIGKILL once a state is in the bucket, its folder deleted, the same command elsewhere."""
+    bucket = tmp_path / "bucket"
+
+    def command(folder: Path, *more: str) -> list[str]:
+        return [sys.executable, "-m", "catsdogs", "train", "--data-dir", str(data_dir), "--epochs", "40",
+                "--batch-size", "8", "--force-cpu", "--precision", "float32", "--mlflow-tracking-uri", "none",
+                "--output-model", str(folder / "model.pt"), "--artifact-dir", str(folder / "artifacts"), *more]
+
+    sent = ("--checkpoint-bucket", str(bucket))
+    with subprocess.Popen(command(tmp_path / "first", *sent), stderr=subprocess.DEVNULL) as killed:
+        for _ in range(1200):
+            if killed.poll() is not None or list(bucket.glob("checkpoints/*/*.pt")):
+                break
+            time.sleep(0.05)
+        killed.kill()
+    assert killed.returncode == -9, "it ended before it could be killed"
+    shutil.rmtree(tmp_path / "first")
+    again = subprocess.run(command(tmp_path / "second", *sent), capture_output=True, text=True, check=True)
+    assert '"event": "resumed"' in again.stderr
+    assert not list(bucket.rglob("*.pt")), "a finished training leaves no checkpoint"
+    subprocess.run(command(tmp_path / "undisturbed"), capture_output=True, check=True)
+    resumed, undisturbed = (load_weights(tmp_path / name / "model.pt")[0].state_dict()
+                            for name in ("second", "undisturbed"))
+    assert all(torch.equal(resumed[name], undisturbed[name]) for name in undisturbed)

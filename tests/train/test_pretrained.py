@@ -1,0 +1,148 @@
+"""Small backbones with random weights, saved locally: that they load, train, export and answer, not how well."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from catsdogs.cli import main
+from catsdogs.errors import ModelRefused, UsageError
+from catsdogs.nets.pretrained import Pretrained, from_hub
+from catsdogs.nets.registry import build
+from catsdogs.predictor import load_predictor
+from catsdogs.reports import TrainingMetrics
+from catsdogs.train.loop import let_rest
+from catsdogs.train.recipe import recipe_for
+from catsdogs.train.stage import train
+from catsdogs.weights import load_weights
+from tests.models import train_settings
+
+transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.filterwarnings("ignore")  # transformers', about its own parts
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("resnet")
+    torch.manual_seed(3)
+    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+    transformers.ResNetModel(config).save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5] * 3, "image_std": [0.25] * 3}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("vit")
+    config = transformers.ViTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+                                    image_size=16, patch_size=4)
+    transformers.ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["resnet", "vit"])
+def test_it_is_trained_exported_and_answers_without_transformers(
+    kind: str, data_dir: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    folder: Path = request.getfixturevalue(kind)
+    result = train(train_settings(data_dir, tmp_path, model_variant=f"pretrained:{folder}"))
+    metrics = TrainingMetrics.read(tmp_path / "artifacts" / "metrics.json", "train")
+    assert metrics.model_variant == f"pretrained:{folder}" and len(metrics.history) == 2
+    predictor = load_predictor(result.model)
+    predictor.check_golden()
+    network, card = load_weights(result.model)  # built again from model.pt alone
+    assert card.description["model_type"] == kind
+    photos = np.zeros((2, 16, 16, 3), np.uint8)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(photos)).numpy()
+    assert np.allclose(load_predictor(result.model, exact=True).logits(photos), expected, atol=1e-3)
+    noise = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    answer = load_predictor(result.model, exact=True).outputs(noise)
+    apart = answer["logits"] - answer["evidence"].sum(axis=(2, 3))  # what the biases alone make: the same for all
+    assert np.abs(apart - apart[0]).max() < 1e-3 < np.ptp(answer["logits"], axis=0).max()
+
+
+def test_the_weights_of_the_backbone_are_used_and_its_own_normalisation(resnet: Path) -> None:
+    network = from_hub(str(resnet), 2)
+    stored = transformers.ResNetModel.from_pretrained(resnet).state_dict()
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in network.backbone.state_dict().items())
+    white = network.scaled(torch.full((1, 4, 4, 3), 255, dtype=torch.uint8))
+    assert torch.allclose(white, torch.full_like(white, 2.0))
+
+
+def test_the_head_learns_first_and_layers_near_the_photo_least(resnet: Path) -> None:
+    network, recipe = build(f"pretrained:{resnet}", 2), recipe_for(f"pretrained:{resnet}")
+    assert isinstance(network, Pretrained)
+    assert recipe.rests(network, 0.1) and not recipe.rests(network, 0.5)
+    let_rest(network, True)
+    before = {name: tensor.clone() for name, tensor in network.backbone.state_dict().items()}
+    (optimiser,) = recipe.optimisers(network, 0.1)
+    pixels = torch.randint(0, 256, (8, 16, 16, 3), dtype=torch.uint8)
+
+    def step() -> None:
+        network.train()
+        optimiser.zero_grad(set_to_none=True)
+        network(pixels).square().sum().backward()
+        optimiser.step()
+
+    step()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.backbone.state_dict().items())
+    let_rest(network, False)
+    step()
+    assert not all(torch.equal(tensor, before[name]) for name, tensor in network.backbone.state_dict().items())
+    rates = [group["lr"] for group in optimiser.param_groups]
+    assert rates[0] == 0.1 and rates[1] == pytest.approx(0.001) and rates[-1] == pytest.approx(0.01)
+    assert rates[1:] == sorted(rates[1:])
+
+
+def test_a_backbone_for_photos_of_another_size_names_the_repair(
+    vit: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    from catsdogs.preprocess.stage import preprocess
+    from catsdogs.settings.data import PreprocessSettings
+
+    large = tmp_path / "large"
+    preprocess(PreprocessSettings(input_dir=data_dir.parent / "ingested", output_dir=large, image_size=24,
+                                  train_ratio=0.6, val_ratio=0.2, workers=1))
+    with pytest.raises(UsageError, match="does not take photos of 24 px: preprocess with --image-size 16"):
+        train(train_settings(large, tmp_path, model_variant=f"pretrained:{vit}"))
+
+
+def test_without_a_backbone_it_says_what_it_needs(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for name, words in ((str(empty), "holds no backbone"), ("nobody/nothing", "neither a folder nor to be had")):
+        arguments = ["train", "--data-dir", str(data_dir), "--mlflow-tracking-uri", "none", "--output-model",
+                     str(tmp_path / "m.pt"), "--artifact-dir", str(tmp_path / "a"), "--model-variant",
+                     f"pretrained:{name}"]
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # or it tries for 20 s
+        assert main(arguments) == 1
+        error = capsys.readouterr().err
+        assert words in error and "hf download" in error and "Traceback" not in error
+
+
+def test_pickled_weights_are_not_opened(resnet: Path, tmp_path: Path) -> None:
+    from catsdogs.errors import CatsdogsError
+
+    for path in resnet.glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    torch.save(transformers.ResNetModel.from_pretrained(resnet).state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(CatsdogsError, match="holds no backbone in safetensors files"):
+        from_hub(str(tmp_path), 2)
+
+
+@pytest.mark.parametrize("description", [{"model_type": "nonsense"}, {"model_type": "resnet", "hidden_sizes": "x"}, {}])
+def test_a_model_that_describes_no_network_is_refused(
+    description: dict[str, object], resnet: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    result = train(train_settings(data_dir, tmp_path, epochs=1))
+    content = torch.load(result.model, weights_only=True)
+    content["card"] |= {"variant": f"pretrained:{tmp_path}/nowhere", "description": description}
+    torch.save(content, tmp_path / "odd.pt")
+    with pytest.raises(ModelRefused):
+        load_weights(tmp_path / "odd.pt")

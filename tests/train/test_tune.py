@@ -1,0 +1,117 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from catsdogs.cli import main
+from catsdogs.errors import UsageError
+from catsdogs.settings.tuning import TuneSettings
+from catsdogs.train.tune.params import changed, difference
+from catsdogs.train.tune.stage import tune
+
+optuna = pytest.importorskip("optuna")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("tune")]
+PARAMS = """# kept
+preprocess:
+  learning_rate: 7  # not this one
+train:
+  epochs: 3
+  batch_size: 64  # photos a step
+  learning_rate: 0.001
+other:
+  batch_size: 1
+"""
+
+
+@pytest.fixture
+def settings(data_dir: Path, tmp_path: Path) -> TuneSettings:
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    return TuneSettings(data_dir=data_dir, artifact_dir=tmp_path / "tune", params=tmp_path / "params.yaml", trials=3,
+                        epochs=2, force_cpu=True, precision="float32", mlflow_tracking_uri="none")
+
+
+def test_only_the_section_train_is_changed_and_comments_stay() -> None:
+    after = changed(PARAMS, {"batch_size": 128, "learning_rate": "0.0042"}, Path("params.yaml"))
+    assert after == PARAMS.replace("batch_size: 64 ", "batch_size: 128 ").replace("0.001", "0.0042")
+    shown = difference(PARAMS, after, "params.yaml")
+    assert "-  batch_size: 64  # photos a step" in shown and "+  learning_rate: 0.0042" in shown
+    with pytest.raises(UsageError, match="no beauty in its section 'train'"):
+        changed(PARAMS, {"beauty": 1}, Path("params.yaml"))
+
+
+def test_the_best_trial_becomes_a_diff_and_with_apply_a_change(settings: TuneSettings) -> None:
+    result = tune(settings)
+    assert len(result.trials) == 3 and all(trial.state in ("complete", "pruned") for trial in result.trials)
+    accuracies = [trial.val_accuracy or 0 for trial in result.trials if trial.state == "complete"]
+    assert result.best.val_accuracy == max(accuracies)
+    assert settings.params.read_text() == PARAMS, "without --apply nothing is written"
+    assert f"{result.best.parameters['learning_rate']:.3g}" in result.diff
+    assert len({trial.parameters["learning_rate"] for trial in result.trials}) == 3
+    json.dumps(result.data())
+
+    again = tune(settings.model_copy(update={"apply": True}))  # enough trials: nothing is trained
+    assert again.trials == result.trials
+    assert f"learning_rate: {result.best.parameters['learning_rate']:.3g}" in settings.params.read_text()
+    more = tune(settings.model_copy(update={"trials": 4}))
+    assert len({trial.parameters["learning_rate"] for trial in more.trials}) == 4, "it goes on, with new suggestions"
+
+
+def test_a_loss_that_is_no_number_ends_a_trial_not_the_search(
+    settings: TuneSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catsdogs.train.tune.trial.RATES", (1e30, 1e31))
+    assert main(["tune", "--trials", "2", "--mlflow-tracking-uri", "none", "--force-cpu", "--precision", "float32",
+                 "--data-dir", str(settings.data_dir), "--artifact-dir", str(settings.artifact_dir),
+                 "--params", str(settings.params)]) == 1
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{settings.artifact_dir}/study.db")
+    assert [trial.state.name for trial in study.trials] == ["PRUNED", "PRUNED"]
+    assert "lower --learning-rate" in study.trials[0].user_attrs["because"]
+
+
+def test_killed_it_goes_on_and_two_processes_share_the_trials(settings: TuneSettings) -> None:
+    command = [sys.executable, "-m", "catsdogs", "tune", "--data-dir", str(settings.data_dir), "--artifact-dir",
+               str(settings.artifact_dir), "--params", str(settings.params), "--trials", "4", "--epochs", "2",
+               "--force-cpu", "--precision", "float32", "--mlflow-tracking-uri", "none", "--processes", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    trials = settings.artifact_dir / "trials"
+    while process.poll() is None and not (trials.is_dir() and any(trials.iterdir())):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    states = [trial["state"] for trial in json.loads(done.stdout)["trials"]]
+    assert sum(state in ("complete", "pruned") for state in states) >= 4
+    assert "running" not in states
+
+
+def test_the_time_is_kept(settings: TuneSettings) -> None:
+    result = tune(settings.model_copy(update={"trials": 1}))
+    before = len(result.trials)
+    later = tune(settings.model_copy(update={"trials": 1000, "time_budget": 3.0, "epochs": 2}))
+    assert before <= len(later.trials) < 1000
+
+
+def test_each_trial_is_a_child_run(settings: TuneSettings, tmp_path: Path) -> None:
+    import mlflow
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    tune(settings.model_copy(update={"trials": 2, "mlflow_tracking_uri": uri}))
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    found = client.search_runs([client.get_experiment_by_name("catsdogs").experiment_id])
+    (parent,) = [run for run in found if run.info.run_name == "tune"]
+    children = [run for run in found if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len(found) == 3 and len(children) == 2
+    assert parent.data.metrics["best_val_accuracy"] == max(
+        run.data.metrics["best_val_accuracy"] for run in children)
+
+
+def test_a_file_of_parameters_that_is_missing_is_met_before_the_search(settings: TuneSettings) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        tune(settings.model_copy(update={"params": Path("nowhere.yaml")}))
+    assert not settings.artifact_dir.exists()
