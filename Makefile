@@ -31,8 +31,9 @@ bench: $(VENV)/.dev       ## measure; PHOTOS=zip of real ones; writes benchmarks
 bench-training: $(VENV)/.dev  ## accuracy by time of training; PHOTOS=zip of real ones; writes benchmarks/TRAINING.md
 	$(BIN)/python benchmarks/race.py $(if $(PHOTOS),--photos "$(PHOTOS)")
 
-soak: $(VENV)/.dev       ## the long proof of versions: 200 rounds of kills and faults; goes on where it stopped
+soak: $(VENV)/.dev       ## the long proofs: versions through 200 rounds of kills and faults, the service under fire
 	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python benchmarks/soak_serving.py
 
 images:          ## both container images, with their labels; needs Docker
 	scripts/build_images.sh

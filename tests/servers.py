@@ -40,9 +40,9 @@ def running(command: list[str], port: int, **environment: str) -> Iterator[subpr
 
 
 @contextmanager
-def service(model_path: Path) -> Iterator[str]:
+def service(model_path: Path, **environment: str) -> Iterator[str]:
     """The specification's command, with a model; yields the address."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "src.main:app", "--host", "127.0.0.1", "--port", str(port)]
-    with running(command, port, PYTHONPATH=".", ENABLE_REAL_MODEL="1", MODEL_PATH=str(model_path)):
+    with running(command, port, PYTHONPATH=".", ENABLE_REAL_MODEL="1", MODEL_PATH=str(model_path), **environment):
         yield f"http://127.0.0.1:{port}"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from catsdogs import export as module
-from catsdogs.errors import CatsdogsError
+from catsdogs.errors import CatsdogsError, ModelRefused
 from catsdogs.export import Served, export
 from catsdogs.packed import PackedPhotos
 from catsdogs.predictor import load_predictor
@@ -19,7 +19,7 @@ def test_engine_and_torch_agree(model_path: Path, photos: PackedPhotos) -> None:
     network, card = load_weights(model_path)
     pixels = np.array(photos.test.pixels)
     with torch.inference_mode():
-        logits, probabilities = Served(network, card.temperature)(torch.from_numpy(pixels))
+        logits, probabilities, _ = Served(network, card.temperature)(torch.from_numpy(pixels))
     theirs = load_predictor(model_path, exact=True).run(pixels)
     assert np.abs(logits.numpy() - theirs[0]).max() < 1e-3
     assert np.abs(probabilities.numpy() - theirs[1]).max() < 1e-3
@@ -110,3 +110,43 @@ def test_a_difference_that_is_no_number_counts_as_one(model_path: Path, photos: 
     served = Served(network, card.temperature)
     worst = module._largest_difference(served, model_path.with_suffix(".onnx"), iter([photos.val.pixels]))
     assert not worst <= module.TOLERANCE
+
+
+def test_the_exported_model_tells_how_far_a_photo_is_from_its_training(
+    model_path: Path, photos: PackedPhotos
+) -> None:
+    predictor = load_predictor(model_path)
+    familiarity = predictor.card.familiarity
+    assert familiarity is not None and familiarity.fitted_on == 80 and familiarity.validation_share > 0.9
+    sure = [predictor.answer(photo[None]) for photo in photos.test.pixels]
+    strange = [np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 255, np.uint8),
+               np.tile(np.array([0, 255], np.uint8)[:, None], (16, 8, 3)).reshape(16, 16, 3)]
+    assert sum(answer.doubt is None for answer in sure) >= len(sure) * 0.8
+    assert all((found := predictor.answer(photo[None]).doubt) is not None and found.kind == "unfamiliar"
+               for photo in strange)
+
+
+def test_without_training_photos_or_with_too_few_a_model_cannot_tell(
+    model_path: Path, photos: PackedPhotos, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(model_path.read_bytes())
+    few = replace(photos.val, pixels=photos.val.pixels[::6], labels=photos.val.labels[::6])
+    for seen in (None, few):
+        export(path, photos.val, seen=seen)
+        predictor = load_predictor(path)
+        assert predictor.card.familiarity is None
+        assert predictor.answer(np.zeros((1, 16, 16, 3), np.uint8)).doubt is None
+
+
+def test_a_card_whose_familiarity_does_not_fit_is_refused(model_path: Path, tmp_path: Path) -> None:
+    from tests.test_predictor import change_card
+
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model_path.with_suffix(".onnx").read_bytes())
+    familiarity = load_predictor(path).card.familiarity
+    assert familiarity is not None
+    usual = familiarity.statistics.model_copy(update={"centre": [0.0]})
+    change_card(path, familiarity=familiarity.model_copy(update={"statistics": usual}))
+    with pytest.raises(ModelRefused, match="does not fit its photos"):
+        load_predictor(path)

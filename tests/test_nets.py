@@ -82,3 +82,21 @@ def test_the_blocked_layout_gives_the_same_gradients(variant: str, size: int) ->
     assert len(gradients[0]) == len(list(network.parameters()))
     for plain, blocked in zip(*gradients, strict=True):
         assert (plain - blocked).abs().max() <= 1e-4 * plain.abs().max()
+
+
+@pytest.mark.parametrize(("variant", "size"), [("baseline", 24), ("wider", 32), ("fast", 37)])
+def test_the_evidence_of_all_places_is_the_logit(variant: str, size: int) -> None:
+    """Less the biases: for `fast` the last layer's, for the others the same for photos with the same hidden units."""
+    torch.manual_seed(0)
+    network = build(variant, 3).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+        for name, parameter in network.head.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+        pixels = torch.randint(0, 256, (4, size, size, 3), dtype=torch.uint8)
+        evidence = network.evidence(network.maps(pixels))
+        assert evidence.shape[:2] == (4, 3) and evidence.shape[2] > 1
+        assert torch.allclose(evidence.sum(dim=(2, 3)), network(pixels), atol=1e-4)
+        assert network(pixels).abs().max() > 0.01

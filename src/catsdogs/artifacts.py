@@ -168,6 +168,25 @@ class Golden(Document):
     probabilities: list[float]
 
 
+class Usual(Document):
+    """Fields of mahalanobis.Classes."""
+
+    centre: list[float]
+    whitening: list[list[float]]
+    means: list[list[float]]
+    limit: float
+
+
+class Familiarity(Document):
+    """How the model tells a photo that is unlike those of its training: by the larger of two distances."""
+
+    method: str
+    fitted_on: int  # photos of the training split
+    threshold: float  # a larger distance is unfamiliar
+    validation_share: float  # of the validation photos, how many are not
+    statistics: Usual  # of the pixels; the other distance is the network's output DISTANCE_NAME
+
+
 class ModelCard(Document):
     """Everything `model.onnx` carries beside the network, in its metadata under the key CARD_KEY."""
 
@@ -179,6 +198,7 @@ class ModelCard(Document):
     temperature: float
     model_digest: str  # sha256 of the model.pt that this was exported from
     unsure_below: float = 0.0  # confidence from which on the target error is met
+    familiarity: Familiarity | None = None  # None in models of before
     metrics: dict[str, float]
     golden: list[Golden]
     lineage: Lineage
@@ -193,3 +213,5 @@ CARD_KEY = "catsdogs"
 INPUT_NAME = "pixels"  # uint8 [n, image_size, image_size, 3]
 LOGITS_NAME = "logits"  # float32 [n, classes], before the temperature
 PROBABILITIES_NAME = "probabilities"  # float32 [n, classes], calibrated
+DISTANCE_NAME = "distance"  # float32 [n], of the features from those of the training
+EVIDENCE_NAME = "evidence"  # float32 [n, classes, height, width], what each place adds to each logit

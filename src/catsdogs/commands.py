@@ -51,6 +51,7 @@ COMMANDS = {
     "lineage": Command("lineage", "lineage", "training.LineageSettings", "what a model was made from", "model_path"),
     "gate": Command("gate.stage", "gate", "gate.GateSettings", "challenger against champion: may it ship?"),
     "serve": Command("serve.stage", "serve", "serving.ServeSettings", "answer predictions over HTTP"),
+    "key": Command("serve.new_key", "new_key", "serving.KeySettings", "make an API key for the service"),
     "smoke-test": Command("evaluate.smoke", "smoke_test", "serving.SmokeTestSettings", "check a running service"),
     "eval-batch": Command("evaluate.batch", "eval_batch", "serving.EvalBatchSettings", "choose labelled test photos"),
     "post-deploy-eval": Command(

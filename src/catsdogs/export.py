@@ -11,8 +11,19 @@ import onnx
 import torch
 from torch import nn
 
-from catsdogs.artifacts import CARD_KEY, INPUT_NAME, LOGITS_NAME, PROBABILITIES_NAME, Golden, ModelCard
+from catsdogs.artifacts import (
+    CARD_KEY,
+    DISTANCE_NAME,
+    EVIDENCE_NAME,
+    INPUT_NAME,
+    LOGITS_NAME,
+    PROBABILITIES_NAME,
+    Familiarity,
+    Golden,
+    ModelCard,
+)
 from catsdogs.errors import CatsdogsError
+from catsdogs.familiarity import Distance, fit_familiarity
 from catsdogs.files import PARTIAL, sha256_file
 from catsdogs.images import PREPARATION, encode
 from catsdogs.nets.network import Network
@@ -32,29 +43,41 @@ BATCH = 32
 
 
 class Served(nn.Module):
-    """What the server runs: pixels -> logits, and probabilities after the temperature (Guo et al. 2017)."""
+    """What the server runs: pixels -> logits, probabilities after the temperature (Guo et al. 2017), evidence.
 
-    def __init__(self, network: Network, temperature: float) -> None:
+    With `distance` also that of the features from those of the training.
+    """
+
+    def __init__(self, network: Network, temperature: float, distance: Distance | None = None) -> None:
         super().__init__()
-        self.network, self.temperature = network, temperature
+        self.network, self.temperature, self.distance = network, temperature, distance
+        self.outputs = [LOGITS_NAME, PROBABILITIES_NAME, EVIDENCE_NAME]
+        if distance is not None:
+            self.outputs.append(DISTANCE_NAME)
 
-    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        logits = self.network(pixels)
-        return logits, torch.softmax(logits / self.temperature, dim=1)
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        maps = self.network.maps(pixels)
+        logits = self.network.head(self.network.pooled(maps))
+        answers = logits, torch.softmax(logits / self.temperature, dim=1), self.network.evidence(maps)
+        return answers if self.distance is None else (*answers, self.distance(maps))
 
 
-def export(model_path: Path, photos: Packed, *, check_on: int = 200) -> tuple[Path, float]:
+def export(
+    model_path: Path, photos: Packed, *, seen: Packed | None = None, check_on: int = 200
+) -> tuple[Path, float]:
     """Write model.onnx beside `model_path`; returns its path and the largest difference seen.
 
     `photos` are of the validation split; the first of them become golden, up to `check_on` evenly spread ones are
-    compared. Raises CatsdogsError, and writes nothing, where torch and the engine differ by more than TOLERANCE.
+    compared. From `seen`, the training split, the model learns what is familiar. Raises
+    CatsdogsError, and writes nothing, where torch and the engine differ by more than TOLERANCE.
     """
     network, card = load_weights(model_path)
-    served = Served(network, card.temperature).eval()
+    distance, familiarity = (seen and fit_familiarity(network, seen, photos)) or (None, None)
+    served = Served(network, card.temperature, distance).eval()
     target = model_path.with_suffix(".onnx")
     partial = target.with_name(f"{target.stem}{PARTIAL}.onnx")
     try:
-        partial.write_bytes(_onnx(served, _model_card(model_path, card, served, photos)))
+        partial.write_bytes(_onnx(served, _model_card(model_path, card, served, photos, familiarity)))
         worst = _largest_difference(served, partial, _spread(photos, check_on))
         if not worst <= TOLERANCE:  # neither is NaN
             raise CatsdogsError(f"torch and the engine differ by {worst:.4f}, more than {TOLERANCE}: not exported.")
@@ -74,8 +97,8 @@ def _onnx(served: Served, card: ModelCard) -> bytes:
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             served, (example,), buffer, dynamo=False,
-            input_names=[INPUT_NAME], output_names=[LOGITS_NAME, PROBABILITIES_NAME],
-            dynamic_axes={name: {0: "n"} for name in (INPUT_NAME, LOGITS_NAME, PROBABILITIES_NAME)},
+            input_names=[INPUT_NAME], output_names=served.outputs,
+            dynamic_axes={name: {0: "n"} for name in (INPUT_NAME, *served.outputs)},
         )
     model = onnx.load_model_from_string(buffer.getvalue())
     onnx.helper.set_model_props(model, {CARD_KEY: card.model_dump_json()})
@@ -83,7 +106,9 @@ def _onnx(served: Served, card: ModelCard) -> bytes:
     return content
 
 
-def _model_card(model_path: Path, card: WeightsCard, served: Served, photos: Packed) -> ModelCard:
+def _model_card(
+    model_path: Path, card: WeightsCard, served: Served, photos: Packed, familiarity: Familiarity | None
+) -> ModelCard:
     return ModelCard(
         variant=card.variant,
         classes=card.classes,
@@ -91,6 +116,7 @@ def _model_card(model_path: Path, card: WeightsCard, served: Served, photos: Pac
         preparation=PREPARATION,
         temperature=card.temperature,
         unsure_below=card.unsure_below,
+        familiarity=familiarity,
         model_digest=sha256_file(model_path),
         metrics=card.metrics,
         golden=_golden(card.classes, served, photos),
@@ -139,8 +165,9 @@ def _largest_difference(served: Served, path: Path, batches: Iterator[np.ndarray
     worst = 0.0
     for pixels in batches:
         with torch.inference_mode():
-            logits, probabilities = served(torch.from_numpy(pixels))
-        theirs = engine.run(pixels)
-        for ours, other in zip((logits, probabilities), theirs, strict=True):
+            mine = served(torch.from_numpy(pixels))
+        theirs = engine.outputs(pixels)
+        for ours, name in zip(mine, served.outputs, strict=True):
+            other = theirs[name]
             worst = float(np.maximum(worst, np.abs(ours.numpy() - other).max()))  # unlike max, keeps a NaN
     return worst

@@ -40,7 +40,7 @@ def package(settings: PackageSettings) -> PackageResult:
             f"{settings.data_dir} holds {photos.about.classes} at {photos.about.image_size} px, {settings.model_path} "
             f"was trained on {weights.classes} at {weights.image_size} px: name the right --data-dir."
         )
-    path, worst = export(settings.model_path, photos.val, check_on=settings.photos)
+    path, worst = export(settings.model_path, photos.val, seen=photos.train, check_on=settings.photos)
     card = read_card(path)
     return PackageResult(
         path=path, version=card.version, golden_photos=len(card.golden), bytes=path.stat().st_size,

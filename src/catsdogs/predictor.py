@@ -1,26 +1,21 @@
-"""model.onnx -> calibrated probabilities, on OpenVINO. Imports no torch."""
+"""model.onnx -> calibrated probabilities, and whether to rely on them. Imports no torch."""
 
 import base64
-import threading
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from catsdogs.artifacts import CARD_KEY, INPUT_NAME, LOGITS_NAME, PROBABILITIES_NAME, ModelCard
-from catsdogs.errors import BadImage, CatsdogsError, ModelRefused
-from catsdogs.files import sha256_file
-from catsdogs.images import MAX_PIXELS, PREPARATION, Pixels, prepare
+from catsdogs.artifacts import DISTANCE_NAME, EVIDENCE_NAME, LOGITS_NAME, PROBABILITIES_NAME, ModelCard
+from catsdogs.compiled import REPAIR, Compiled, Floats, card_of, digest, load_compiled, onnx_path, read_model
+from catsdogs.doubt import Doubt, doubt
+from catsdogs.errors import BadImage, ModelRefused
+from catsdogs.images import MAX_PIXELS, Pixels, prepare
+from catsdogs.mahalanobis import Classes
+from catsdogs.statistics import statistics
 
 GOLDEN_TOLERANCE = 0.02
 """Largest difference of a probability from torch's: room for bf16, none for another preparation or network."""
-
-REPAIR = "run `catsdogs package` again"
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -28,23 +23,26 @@ class Prediction:
     label: str
     confidence: float
     probabilities: dict[str, float]
+    doubt: Doubt | None = None
+    version: str | None = None  # of the model
 
 
 class Predictor:
     """A loaded model. Every method may be called from several threads at once."""
 
-    def __init__(self, compiled: Any, card: ModelCard) -> None:
+    def __init__(self, engine: Compiled, card: ModelCard) -> None:
         self.card = card
-        self._compiled = compiled
-        self._local = threading.local()
+        self._engine = engine
+        self._usual = _usual(card)
 
     def run(self, pixels: Pixels) -> tuple[Floats, Floats]:
         """uint8 [n, image_size, image_size, 3] -> (logits, probabilities), each float32 [n, classes]."""
-        request = getattr(self._local, "request", None)
-        if request is None:
-            request = self._local.request = self._compiled.create_infer_request()
-        answer = request.infer({INPUT_NAME: pixels})
-        return np.array(answer[LOGITS_NAME]), np.array(answer[PROBABILITIES_NAME])
+        answer = self._engine.infer(pixels)
+        return answer[LOGITS_NAME], answer[PROBABILITIES_NAME]
+
+    def outputs(self, pixels: Pixels) -> dict[str, Floats]:
+        """uint8 [n, image_size, image_size, 3] -> everything that the network answers, by name."""
+        return self._engine.infer(pixels, evidence=True)
 
     def logits(self, pixels: Pixels) -> Floats:
         """uint8 [n, image_size, image_size, 3] -> float32 [n, classes], before the temperature."""
@@ -60,10 +58,38 @@ class Predictor:
 
     def answer(self, pixels: Pixels) -> Prediction:
         """The prediction for one prepared photo, uint8 [1, image_size, image_size, 3]."""
-        row = self.probabilities(pixels)[0]
+        return self._prediction(pixels, self._engine.infer(pixels))
+
+    @property
+    def explains(self) -> bool:
+        """Whether the model says which places of a photo its answer is owed to; older ones do not."""
+        return EVIDENCE_NAME in self._engine.outputs
+
+    def explain(self, pixels: Pixels) -> tuple[Prediction, Floats]:
+        """The prediction for one prepared photo, and what each place adds to it, float32 [height, width].
+
+        Above 0 a place speaks for the label, below for the others: it is part of the label's logit less the mean of
+        the other logits.
+        """
+        answer = self.outputs(pixels)
+        prediction = self._prediction(pixels, answer)
+        evidence = answer[EVIDENCE_NAME][0]
+        mine = self.card.classes.index(prediction.label)
+        others = np.delete(evidence, mine, axis=0)
+        return prediction, evidence[mine] - (others.mean(axis=0) if len(others) else 0)
+
+    def _prediction(self, pixels: Pixels, answer: dict[str, Floats]) -> Prediction:
+        card, row = self.card, answer[PROBABILITIES_NAME][0]
         best = int(row.argmax())
-        named = {label: float(value) for label, value in zip(self.card.classes, row, strict=True)}
-        return Prediction(self.card.classes[best], float(row[best]), named)
+        named = {label: float(value) for label, value in zip(card.classes, row, strict=True)}
+        distance = None
+        if self._usual is not None:
+            distance = float(self._usual.distance(statistics(pixels[0])[None])[0])
+            if DISTANCE_NAME in answer:
+                distance = float(np.maximum(distance, answer[DISTANCE_NAME][0]))  # keeps a NaN
+        why = doubt(float(row[best]), distance, unsure_below=card.unsure_below,
+                    unfamiliar_above=card.familiarity.threshold if card.familiarity else None)
+        return Prediction(card.classes[best], float(row[best]), named, why, card.version)
 
     def predict(self, data: bytes) -> Prediction:
         """An encoded photo -> its prediction. Raises BadImage."""
@@ -94,91 +120,32 @@ def load_predictor(path: Path, *, threads: int = 1, exact: bool = False) -> Pred
     faster, coarser way. Raises ModelRefused where the file is missing, damaged, not ours, or not made from that
     model.pt.
     """
-    onnx_path = _onnx_path(path)
-    compiled, card = _compile(onnx_path, threads, exact)
-    if path.suffix == ".pt" and _digest(path) != card.model_digest:
-        raise ModelRefused(f"{onnx_path} was not made from {path}: {REPAIR}.")
-    return Predictor(compiled, card)
+    found = onnx_path(path)
+    engine, card = load_compiled(found, threads, exact)
+    if path.suffix == ".pt" and digest(path) != card.model_digest:
+        raise ModelRefused(f"{found} was not made from {path}: {REPAIR}.")
+    return Predictor(engine, card)
+
+
+def _usual(card: ModelCard) -> Classes | None:
+    """Raises ModelRefused where what the card says of it does not fit together."""
+    if card.familiarity is None:
+        return None
+    said = card.familiarity.statistics
+    try:
+        usual = Classes(np.array(said.centre, np.float32), np.array(said.whitening, np.float32),
+                        np.array(said.means, np.float32), said.limit)
+        count = len(statistics(np.zeros((card.image_size, card.image_size, 3), np.uint8)))
+        fits = (usual.centre.shape == (count,) and usual.whitening.shape == (count, count) and usual.limit > 0
+                and usual.means.ndim == 2 and len(usual.means) > 0 and usual.means.shape[1] == count)
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ModelRefused(f"The familiarity in the model card does not fit its photos: {REPAIR}.")
+    return usual
 
 
 def read_card(path: Path) -> ModelCard:
     """The card of `model.onnx`, without compiling the network. Raises ModelRefused."""
-    onnx_path = _onnx_path(path)
-    return _card(_read(onnx_path), onnx_path)
-
-
-def _onnx_path(path: Path) -> Path:
-    if path.suffix not in (".pt", ".onnx"):
-        raise ModelRefused(f"{str(path)!r} is no model file: name a model.pt or a model.onnx with --model-path.")
-    onnx_path = path.with_suffix(".onnx")
-    try:
-        found = onnx_path.is_file()
-    except OSError as error:
-        raise ModelRefused(f"{onnx_path} cannot be read ({error.strerror}): name another --model-path.") from None
-    if not found:
-        raise ModelRefused(f"{onnx_path} does not exist: it is written by `catsdogs train`, or `catsdogs package`.")
-    return onnx_path
-
-
-def _digest(path: Path) -> str:
-    try:
-        return sha256_file(path)
-    except FileNotFoundError:
-        raise ModelRefused(
-            f"{path} does not exist: run `catsdogs train`, or name the .onnx with --model-path."
-        ) from None
-    except OSError as error:
-        raise ModelRefused(f"{path} cannot be read ({error.strerror}): name another --model-path.") from None
-
-
-def _read(path: Path) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # openvino warns about its own deprecated parts
-        import openvino
-
-    try:
-        return openvino.Core().read_model(path)
-    except RuntimeError as error:
-        reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")[:120]
-        raise ModelRefused(f"{path} is no readable ONNX file ({reason}): {REPAIR}.") from None
-
-
-def _card(model: Any, path: Path) -> ModelCard:
-    try:
-        text = model.get_rt_info(["framework", CARD_KEY]).astype(str)
-    except RuntimeError:
-        raise ModelRefused(f"{path} holds no model card of catsdogs: make it with `catsdogs package`.") from None
-    try:
-        card = ModelCard.parse(text, f"The model card of {path}", "`catsdogs package`")
-    except CatsdogsError as error:
-        raise ModelRefused(str(error)) from None
-    if card.preparation != PREPARATION:
-        raise ModelRefused(
-            f"{path} expects photos prepared as {card.preparation!r}, this version prepares as {PREPARATION!r}: "
-            "train again."
-        )
-    return card
-
-
-def _compile(path: Path, threads: int, exact: bool) -> tuple[Any, ModelCard]:
-    model = _read(path)
-    card = _card(model, path)
-    import openvino
-
-    shapes = {name: port.get_partial_shape() for port in (*model.inputs, *model.outputs) for name in port.get_names()}
-    if not {INPUT_NAME, LOGITS_NAME, PROBABILITIES_NAME} <= shapes.keys():
-        raise ModelRefused(f"{path} has other inputs or outputs than this version serves: {REPAIR}.")
-    side = card.image_size
-    if shapes[INPUT_NAME] != openvino.PartialShape([-1, side, side, 3]):
-        raise ModelRefused(f"{path} takes no photos of {side} x {side} pixels, which its card promises: {REPAIR}.")
-    row = openvino.PartialShape([-1, len(card.classes)])
-    if shapes[LOGITS_NAME] != row or shapes[PROBABILITIES_NAME] != row:
-        raise ModelRefused(f"{path} names {len(card.classes)} classes but answers another number of them: {REPAIR}.")
-    options: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": threads,
-        "ENABLE_CPU_PINNING": False,  # pinned, two processes share one core: 305 instead of 589 requests/s
-    }
-    if exact:
-        options["INFERENCE_PRECISION_HINT"] = "f32"
-    return openvino.Core().compile_model(model, "CPU", options), card
+    found = onnx_path(path)
+    return card_of(read_model(found), found)

@@ -37,7 +37,7 @@ def test_a_photo_is_answered(client: TestClient) -> None:
     answer = post(client, CAT)
     assert answer.status_code == 200
     body = answer.json()
-    assert body.keys() == {"label", "confidence", "probabilities", "model_loaded"}
+    assert body.keys() == {"label", "confidence", "probabilities", "model_loaded", "unsure", "reason"}
     assert body["label"] == "cat" and body["model_loaded"] is True
     assert sum(body["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert body["confidence"] == body["probabilities"]["cat"]
@@ -149,7 +149,8 @@ def test_every_answer_is_counted_and_scanners_add_no_line(model_path: Path) -> N
     label = 'catsdogs_http_requests_total{method="%s",route="%s",status="%s"}'
     assert before[label % ("POST", "/predict", 200)] == 1
     assert before[label % ("POST", "/predict", 400)] == 1
-    assert before['catsdogs_predictions_total{label="cat"}'] == 1
+    version = client.get("/model").json()["version"]
+    assert before[f'catsdogs_predictions_total{{label="cat",version="{version}"}}'] == 1
     assert before['catsdogs_refused_total{reason="not-an-image"}'] == 1
     assert after[label % ("GET", "unmatched", 404)] == 300
     assert len(after) - len(before) < 60
@@ -232,7 +233,8 @@ def test_a_client_that_goes_away_frees_its_place(model_path: Path, monkeypatch: 
     from catsdogs.serve.metrics import Metrics
 
     gate = slow_down(monkeypatch)
-    inference = Inference(load_predictor(model_path), ServeSettings(threads=1, queue_size=5), Metrics())
+    predictor = load_predictor(model_path)
+    inference = Inference(lambda: predictor, ServeSettings(threads=1, queue_size=5), Metrics())
 
     async def go() -> int:
         tasks = [asyncio.create_task(inference.predict(CAT)) for _ in range(4)]

@@ -7,7 +7,10 @@ import sys
 import threading
 import time
 import urllib.request
+from collections import Counter
 from pathlib import Path
+
+import httpx2 as httpx
 
 from catsdogs.images import encode
 from tests.models import colour_photo
@@ -91,6 +94,40 @@ def test_what_is_under_way_at_sigterm_is_answered(model_path: Path) -> None:
             thread.join(30)
     assert [answer["model_loaded"] for answer in answers] == [True, True]
     assert process.returncode in (0, -signal.SIGTERM)
+
+
+def test_every_request_that_reached_it_is_answered_when_it_stops_under_load(tmp_path: Path) -> None:
+    """The log and the clients agree: as many answers as the server counted arrived, and none of them is an error."""
+    port = free_port()
+    command = [sys.executable, "-m", "catsdogs", "serve", "--enable-real-model", "--port", str(port), "--model-path",
+               str(write_tiny_model(tmp_path))]
+    photo, statuses = encode(colour_photo(1, 5)), Counter[int]()
+
+    def ask() -> None:
+        with httpx.Client() as client:
+            while True:
+                try:
+                    answer = client.post(f"http://127.0.0.1:{port}/predict", files={"file": ("p", photo)})
+                except httpx.TransportError:  # refused, or closed before it was read: a client may safely ask another
+                    return
+                statuses[answer.status_code] += 1
+
+    log: list[bytes] = []
+    with running(command, port) as process:
+        assert process.stderr is not None
+        reading = threading.Thread(target=lambda: log.extend(process.stderr or ()))
+        reading.start()
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        while statuses[200] < 200:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGTERM)
+        for thread in [*threads, reading]:
+            thread.join(30)
+        assert process.wait(30) in (0, -signal.SIGTERM)
+    counted = Counter(line["status"] for line in map(json.loads, log) if line.get("route") == "/predict")
+    assert statuses == counted and set(statuses) == {200}
 
 
 def test_a_client_that_leaves_while_it_sends_is_no_error_of_ours(tmp_path: Path) -> None:

@@ -58,6 +58,10 @@ def test_it_is_trained_exported_and_answers_without_transformers(
     with torch.inference_mode():
         expected = network(torch.from_numpy(photos)).numpy()
     assert np.allclose(load_predictor(result.model, exact=True).logits(photos), expected, atol=1e-3)
+    noise = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    answer = load_predictor(result.model, exact=True).outputs(noise)
+    apart = answer["logits"] - answer["evidence"].sum(axis=(2, 3))  # what the biases alone make: the same for all
+    assert np.abs(apart - apart[0]).max() < 1e-3 < np.ptp(answer["logits"], axis=0).max()
 
 
 def test_the_weights_of_the_backbone_are_used_and_its_own_normalisation(resnet: Path) -> None:

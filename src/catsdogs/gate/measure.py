@@ -9,12 +9,13 @@ from time import perf_counter
 import numpy as np
 
 from catsdogs.artifacts import SplitRow
+from catsdogs.compiled import Floats
 from catsdogs.errors import BadImage, CatsdogsError
 from catsdogs.gate.judge import Answered
 from catsdogs.images import Pixels, prepare
 from catsdogs.machine import cores
 from catsdogs.packed import PackedPhotos
-from catsdogs.predictor import Floats, Predictor
+from catsdogs.predictor import Predictor
 
 CHUNK = 64
 WARM_UPS, ROUNDS = 5, 60

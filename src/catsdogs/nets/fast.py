@@ -49,10 +49,20 @@ class Fast(Network):
         self.blocks = nn.Sequential(
             *(Block(before, width, stride) for before, (width, stride) in zip(widths, STAGES, strict=False))
         )
-        self.head = nn.Linear(2 * widths[-1], classes)
+        self.head: nn.Linear = nn.Linear(2 * widths[-1], classes)
 
-    def forward(self, pixels: torch.Tensor, *, blocked: bool = False) -> torch.Tensor:
-        """Logits; the blocked layout gains nothing here, where batch normalisation weighs more than it."""
-        values = self.blocks(functional.relu(self.norm(self.stem(self.scaled(pixels)))))
-        logits: torch.Tensor = self.head(torch.cat([values.mean(dim=(2, 3)), values.amax(dim=(2, 3))], dim=1))
-        return logits
+    def maps(self, pixels: torch.Tensor, *, blocked: bool = False) -> torch.Tensor:
+        """The blocked layout gains nothing here, where batch normalisation weighs more than it."""
+        maps: torch.Tensor = self.blocks(functional.relu(self.norm(self.stem(self.scaled(pixels)))))
+        return maps
+
+    def pooled(self, maps: torch.Tensor) -> torch.Tensor:
+        return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
+
+    def evidence(self, maps: torch.Tensor) -> torch.Tensor:
+        """A mean is owed to every place, a maximum to the place that holds it (to each its share, where several do)."""
+        of_mean, of_maximum = self.head.weight[:, :, None, None].chunk(2, dim=1)
+        holds = (maps == maps.amax(dim=(2, 3), keepdim=True)).to(maps.dtype)
+        share = holds / holds.sum(dim=(2, 3), keepdim=True)
+        places = maps.shape[2] * maps.shape[3]
+        return functional.conv2d(maps, of_mean) / places + functional.conv2d(maps * share, of_maximum)

@@ -9,7 +9,9 @@ MEAN, DEVIATION = 0.45, 0.27  # of natural photos' pixels in [0, 1], to two digi
 
 
 class Network(nn.Module):
-    """Pixels of 0 to 255, uint8 or float [n, size, size, 3] -> logits [n, classes]."""
+    """Pixels of 0 to 255, uint8 or float [n, size, size, 3] -> logits [n, classes], by way of maps and features."""
+
+    head: nn.Module  # features -> logits
 
     description: dict[str, Any]
     """What model.pt has to say beside the variant's name for the network to be built again."""
@@ -20,6 +22,23 @@ class Network(nn.Module):
 
     def forward(self, pixels: torch.Tensor, *, blocked: bool = False) -> torch.Tensor:
         """Logits. `blocked` computes in oneDNN's own layout where the network can (see train/device.py)."""
+        logits: torch.Tensor = self.head(self.pooled(self.maps(pixels, blocked=blocked)))
+        return logits
+
+    def maps(self, pixels: torch.Tensor, *, blocked: bool = False) -> torch.Tensor:
+        """The last feature maps, [n, channels, height, width]."""
+        raise NotImplementedError
+
+    def pooled(self, maps: torch.Tensor) -> torch.Tensor:
+        """What the head sees of the maps, [n, features]."""
+        raise NotImplementedError
+
+    def evidence(self, maps: torch.Tensor) -> torch.Tensor:
+        """How much each place of the maps adds to each logit, [n, classes, height, width].
+
+        Class activation mapping (Zhou et al. 2016), exact: the places sum to the logit less a part that no place
+        causes (the biases).
+        """
         raise NotImplementedError
 
     def scaled(self, pixels: torch.Tensor) -> torch.Tensor:

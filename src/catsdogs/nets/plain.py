@@ -21,18 +21,29 @@ class Plain(Network):
         for before, after in zip((3, *channels), channels, strict=False):
             blocks += [nn.Conv2d(before, after, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
         self.features = nn.Sequential(*blocks)
-        self.head = nn.Sequential(nn.Linear(channels[-1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, classes))
+        self.head: nn.Sequential = nn.Sequential(nn.Linear(channels[-1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, classes))
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")  # He et al. 2015
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def forward(self, pixels: torch.Tensor, *, blocked: bool = False) -> torch.Tensor:
+    def maps(self, pixels: torch.Tensor, *, blocked: bool = False) -> torch.Tensor:
         values = self.scaled(pixels)
         if blocked:
-            features = self.features(values.contiguous().to_mkldnn()).to_dense()
-        else:
-            features = self.features(values)
-        logits: torch.Tensor = self.head(features.mean(dim=(2, 3)))
-        return logits
+            values = values.contiguous().to_mkldnn()
+        maps: torch.Tensor = self.features(values)
+        return maps.to_dense() if blocked else maps
+
+    def pooled(self, maps: torch.Tensor) -> torch.Tensor:
+        return maps.mean(dim=(2, 3))
+
+    def evidence(self, maps: torch.Tensor) -> torch.Tensor:
+        """The head is linear for a given photo: its hidden units either pass or do not."""
+        first, _, last = self.head.children()
+        assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
+        passes = (first(self.pooled(maps)) > 0).to(maps.dtype)
+        weights = (last.weight[None] * passes[:, None]) @ first.weight  # [n, classes, channels]
+        places = maps.shape[2] * maps.shape[3]
+        evidence: torch.Tensor = (weights @ maps.flatten(2)).unflatten(2, maps.shape[2:]) / places
+        return evidence

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.nets.network import Network
@@ -56,9 +57,15 @@ class Pretrained(Network):
     def pooled(self, maps: torch.Tensor) -> torch.Tensor:
         return maps.mean(dim=(2, 3))
 
-    def forward(self, pixels: torch.Tensor, *, blocked: bool = False) -> torch.Tensor:
-        logits: torch.Tensor = self.head(self.pooled(self.maps(pixels)))
-        return logits
+    def evidence(self, maps: torch.Tensor) -> torch.Tensor:
+        """The normalisation divides by one number a photo, so that places add up before it as they do after it."""
+        norm, linear = self.head.children()
+        assert isinstance(norm, nn.LayerNorm) and isinstance(linear, nn.Linear)
+        deviation = (self.pooled(maps).var(dim=1, unbiased=False) + norm.eps).sqrt()
+        weights = (linear.weight * norm.weight)[:, :, None, None]
+        places = maps.shape[2] * maps.shape[3]
+        centred = maps - maps.mean(dim=1, keepdim=True)
+        return functional.conv2d(centred, weights) / deviation[:, None, None, None] / places
 
     def _channels(self) -> int:
         side = getattr(self.backbone.config, "image_size", PROBE_SIDE)

@@ -5,7 +5,7 @@ import re
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -22,17 +22,20 @@ CLIENT_GONE = 499  # nobody reads the answer; the number is nginx's
 
 
 class Access:
-    """Pure ASGI. Nothing of a photo, an address or a query string is logged."""
+    """Pure ASGI. Nothing of a photo or a query string is logged, and no address unless asked for."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, model_version: Callable[[], str | None]) -> None:
-        self.app, self.metrics, self.model_version = app, metrics, model_version
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, model_version: Callable[[], str | None], *, log_client: bool = False
+    ) -> None:
+        self.app, self.metrics, self.model_version, self.log_client = app, metrics, model_version, log_client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"], state["charge"] = request_id, _free
         started, status = time.perf_counter(), 0
 
         async def labelled(message: Message) -> None:
@@ -41,7 +44,7 @@ class Access:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
-                if version := self.model_version():
+                if version := state.get("model_version") or self.model_version():
                     headers["X-Model-Version"] = version
             await send(message)
 
@@ -54,29 +57,41 @@ class Access:
             _find_route(scope)
             self.metrics.refused.labels(refused.reason).inc()
             if not status:
-                await self._error(scope, receive, labelled, refused.status, refused.detail, refused.headers)
+                answer = refusal(scope, refused.status, refused.detail, refused.headers)
+                await answer(scope, receive, labelled)
         except Exception as error:
             self._log(scope, request_id, "error", error=f"{type(error).__name__}: {error}"[:500])
             self.metrics.refused.labels("internal-error").inc()
             if not status:
-                await self._error(scope, receive, labelled, 500, "Internal error; the request id names it in the log.")
+                answer = refusal(scope, 500, "Internal error; the request id names it in the log.")
+                await answer(scope, receive, labelled)
         finally:
             self.metrics.in_progress.dec()
             seconds = time.perf_counter() - started
             self.metrics.answered(scope["method"], route(scope), status or CLIENT_GONE, seconds)
             self._log(scope, request_id, "request", status=status or CLIENT_GONE, ms=round(1000 * seconds, 2))
 
-    async def _error(
-        self, scope: Scope, receive: Receive, send: Send, status: int, detail: str,
-        headers: dict[str, str] | None = None,
-    ) -> None:
-        content = {"detail": detail, "request_id": scope["state"]["request_id"]}
-        await JSONResponse(content, status, headers)(scope, receive, send)
-
     def _log(self, scope: Scope, request_id: str, event: str, **fields: object) -> None:
-        line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event,
-                "request_id": request_id, "method": scope["method"][:16], "route": route(scope), **fields}
+        line: dict[str, object] = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event,
+                                   "request_id": request_id, "method": scope["method"][:16], "route": route(scope),
+                                   **fields}
+        if (key := scope["state"].get("key")) is not None:
+            line["key"] = key
+        if self.log_client and scope.get("client"):
+            line["client"] = scope["client"][0]
         print(json.dumps(line), file=sys.stderr)
+
+
+def refusal(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """An error as this service words it; on /v2 also as the Open Inference Protocol does."""
+    content = {"detail": detail, "request_id": scope["state"]["request_id"]}
+    if scope["path"].startswith("/v2"):
+        content["error"] = detail
+    return JSONResponse(content, status, headers)
+
+
+def _free(_: int) -> None:
+    """What more photos of one request cost where no key has a rate."""
 
 
 def route(scope: Scope) -> str:

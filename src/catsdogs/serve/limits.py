@@ -1,4 +1,7 @@
-"""Refuses bodies that are too large, before they are read and parsed."""
+"""Refuses bodies that are too large or too slow, before they are read and parsed."""
+
+import asyncio
+from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -11,29 +14,40 @@ MAX_DIGITS = 18  # int() itself refuses a text of more than 4,300 digits
 class BodyLimit:
     """Counts what a client sends, whatever its Content-Length says. Inside the middleware that answers Refused."""
 
-    def __init__(self, app: ASGIApp, max_upload_bytes: int) -> None:
-        self.app, self.limit = app, max_upload_bytes + MULTIPART_OVERHEAD
-        self.detail = f"The upload is larger than {max_upload_bytes:,} bytes."
+    def __init__(self, app: ASGIApp, default: int, of_path: Mapping[str, int], seconds: float) -> None:
+        self.app, self.default, self.of_path, self.seconds = app, default, of_path, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        allowed = self.of_path.get(scope["path"], self.default)
+        limit = allowed + MULTIPART_OVERHEAD
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if announced.isdigit() and (len(announced) > MAX_DIGITS or int(announced) > self.limit):
-            raise self._too_large()
-        received = 0
+        if announced.isdigit() and (len(announced) > MAX_DIGITS or int(announced) > limit):
+            raise _too_large(allowed)
+        received, ended = 0, False
+        deadline = asyncio.get_running_loop().time() + self.seconds
 
         async def counted() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, ended
+            if ended:
+                return await receive()  # what waits for the client to leave has no deadline
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise Refused(408, "slow-body", f"The body did not arrive within {self.seconds:g} s.",
+                              {"Connection": "close"}) from None
+            ended = not message.get("more_body", False)
             received += len(message.get("body", b""))
-            if received > self.limit:
-                raise self._too_large()
+            if received > limit:
+                raise _too_large(allowed)
             return message
 
         await self.app(scope, counted, send)
 
-    def _too_large(self) -> Refused:
-        # The rest of the body is not read: the connection cannot be used for another request.
-        return Refused(413, "too-many-bytes", self.detail, {"Connection": "close"})
+
+def _too_large(allowed: int) -> Refused:
+    # The rest of the body is not read: the connection cannot be used for another request.
+    return Refused(413, "too-many-bytes", f"The upload is larger than {allowed:,} bytes.", {"Connection": "close"})

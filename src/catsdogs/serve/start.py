@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from catsdogs.errors import CatsdogsError
+from catsdogs.machine import give_back_large_memory
 from catsdogs.serve.state import load
 from catsdogs.settings.base import explain_invalid
 from catsdogs.settings.serving import ServeSettings
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 def start(settings: ServeSettings) -> "FastAPI":
     """Load the model while FastAPI is imported: each takes a quarter of a second. Raises ModelRefused."""
+    give_back_large_memory()
     with ThreadPoolExecutor(1) as beside:
         loading = beside.submit(load, settings)
         from catsdogs.serve.app import create_app

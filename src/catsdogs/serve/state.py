@@ -2,14 +2,16 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 from catsdogs.errors import ModelRefused
 from catsdogs.images import PREPARATION, prepare
 from catsdogs.predictor import Prediction, Predictor, load_predictor
-from catsdogs.serve.schemas import ModelAnswer
+from catsdogs.serve.schemas import ModelAnswer, Refusal
 from catsdogs.settings.serving import ServeSettings
 
 STUB_CLASSES = ("cat", "dog")
+NOT_SHOWN: dict[str, Any] = {"golden": True, "schema_version": True, "familiarity": {"statistics": True}}
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,32 @@ class Loaded:
     def version(self) -> str | None:
         return self.predictor.card.version if self.predictor else None
 
-    def model_answer(self) -> ModelAnswer | None:
+
+class Current:
+    """The model that answers now. Swapped as a whole; what is under way keeps the one that it began with."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self.refusal: Refusal | None = None  # of a file that should have taken over
+
+    @property
+    def predictor(self) -> Predictor | None:
+        return self.loaded.predictor
+
+    @property
+    def version(self) -> str | None:
+        return self.loaded.version
+
+    def swap(self, loaded: Loaded) -> None:
+        self.loaded, self.refusal = loaded, None
+
+    def answer(self) -> ModelAnswer | None:
         if self.predictor is None:
             return None
         card = self.predictor.card
         return ModelAnswer(
-            version=card.version, golden_photos=len(card.golden),
-            **card.model_dump(mode="json", exclude={"golden", "schema_version"}),
+            version=card.version, golden_photos=len(card.golden), explains=self.predictor.explains,
+            refused=self.refusal, **card.model_dump(mode="json", exclude=NOT_SHOWN),
         )
 
 

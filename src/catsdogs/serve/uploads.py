@@ -1,12 +1,12 @@
-"""The bytes of the photo that a request carries as the multipart field `file`."""
+"""The photos that a request carries as a multipart form."""
 
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
 
 from catsdogs.serve.errors import Refused
 
@@ -21,8 +21,8 @@ class Form(MultiPartParser):
     # BodyLimit bounds what they take in memory.
     spool_max_size = sys.maxsize
 
-    def __init__(self, request: Request) -> None:
-        super().__init__(request.headers, self._whole(request.stream()), max_files=MAX_FILES, max_fields=MAX_FIELDS)
+    def __init__(self, request: Request, max_files: int) -> None:
+        super().__init__(request.headers, self._whole(request.stream()), max_files=max_files, max_fields=MAX_FIELDS)
         self.ended = False
 
     def on_end(self) -> None:
@@ -36,24 +36,47 @@ class Form(MultiPartParser):
             raise MultiPartException("It ends before its closing boundary.")
 
 
+def content_type(request: Request) -> str:
+    """Without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def uploaded(request: Request) -> bytes:
-    """Raises Refused: 400 for a form that is broken or cut off, 422 for one without a file called `file`."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
-        raise Refused(422, "no-file", "Send the photo as the multipart field `file`.")
-    parser = Form(request)
+    """The first file called `file`.
+
+    Raises Refused: 400 for a form that is broken or cut off, 422 for one without such a file.
+    """
+    files = await _files(request, ("file",), MAX_FILES)
+    if not files:
+        raise Refused(422, "no-file", "The form has no file field named `file`.")
+    return files[0]
+
+
+async def uploaded_many(request: Request, most: int) -> list[bytes]:
+    """Every file called `file` or `files`, in order. Raises Refused like `uploaded`, and 413 for more than `most`."""
+    files = await _files(request, ("file", "files"), most)
+    if not files:
+        raise Refused(422, "no-file", "The form has no file field named `file` or `files`.")
+    return files
+
+
+async def _files(request: Request, names: tuple[str, ...], most: int) -> list[bytes]:
+    if content_type(request) != "multipart/form-data":
+        raise Refused(422, "no-file", f"Send the photo as the multipart field `{names[0]}`.")
+    parser = Form(request, most)
     async with aclosing(parser.stream):
         try:
             form = await parser.parse()
         except MultiPartException as error:
+            if error.message.startswith("Too many files"):
+                raise Refused(413 if len(names) > 1 else 400, "too-many-photos",
+                              f"At most {most} files are taken at once.") from None
             raise Refused(400, "bad-form", f"The form cannot be read: {error.message}") from None
         except UnicodeError:
             # Python has a codec `undefined`, which fails for every text, and a client may ask for it by name.
             raise Refused(400, "bad-form", "The form cannot be read in the charset that it names.") from None
     try:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise Refused(422, "no-file", "The form has no file field named `file`.")
-        return await file.read()
+        return [await value.read() for name, value in form.multi_items()
+                if name in names and isinstance(value, UploadFile)]
     finally:
         await form.close()

@@ -23,14 +23,43 @@ class ServeSettings(Settings):
     """model.pt (its model.onnx lies beside it) or a model.onnx."""
     max_upload_bytes: Count = 20 * 1024 * 1024
     """Larger requests are refused with 413."""
+    max_batch: Count = 32
+    """Photos that one request may carry; more are refused with 413."""
+    max_batch_bytes: Count = 64 * 1024 * 1024
+    """Larger requests of several photos are refused with 413."""
     max_pixels: Count = 64_000_000
     """Photos with more pixels are refused with 413, before decoding."""
     queue_size: Count = 64
     """Photos that may wait; one more is refused with 503."""
     deadline_seconds: Annotated[float, Field(gt=0)] = 10.0
     """A request that takes longer is answered with 504."""
+    body_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """A body that takes longer to arrive is refused with 408."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Photos worked on at a time (0: one per core this process may use)."""
+    reload_seconds: Annotated[float, Field(ge=0)] = 1.0
+    """How often to look for a new model file, which then takes over (0: only on SIGHUP)."""
+    api_keys_file: Path | None = None
+    """File of lines `name scopes sha256`, which `catsdogs key` makes; with it, who has no key is refused with 401."""
+    api_keys: str = ""
+    """The same lines, separated by semicolons."""
+    rate_per_key: Annotated[float, Field(ge=0)] = 0.0
+    """Photos a second that one key may send; more are refused with 429 (0: any)."""
+    hide_docs: bool = False
+    """Serve no /docs, /redoc and /openapi.json."""
+    log_client_address: bool = False
+    """Write the client's address into the log."""
+
+
+class KeySettings(Settings):
+    """Make an API key. It is shown once; the server keeps only its sha256."""
+
+    model_config = config("KEY")
+
+    name: str = "client"
+    """Who will use it; stands in the log."""
+    scopes: str = "predict"
+    """What it is for: predict, metrics, or both with a comma."""
 
 
 class SmokeTestSettings(Settings):

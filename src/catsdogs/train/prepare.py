@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from catsdogs.errors import UsageError
+from catsdogs.familiarity import FIT_ON
 from catsdogs.files import digest_of
 from catsdogs.machine import seconds_alive
 from catsdogs.nets.network import Network
@@ -98,7 +99,7 @@ def _training_seconds(
     """
     if budget is None:
         return None
-    count = 2 * len(photos.val.labels) + len(photos.test.labels)
+    count = 2 * (len(photos.val.labels) + FIT_ON) + len(photos.test.labels)
     after = SECONDS_AFTER + count * seconds_a_photo(network, photos.about.image_size, device)
     left = budget - seconds_alive() - after
     if left < budget / 2:

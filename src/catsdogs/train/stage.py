@@ -75,7 +75,7 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
         variant=prepared.variant, classes=about.classes, image_size=about.image_size, description=network.description,
         temperature=calibration.temperature, unsure_below=calibration.unsure_below, metrics=summary, lineage=lineage,
     ))
-    onnx_path, difference = export(settings.output_model, photos.val)
+    onnx_path, difference = export(settings.output_model, photos.val, seen=photos.train)
     clock.done("export")
 
     metrics = _metrics(settings, prepared.variant, about.classes, training, figures, calibration.temperature, device,

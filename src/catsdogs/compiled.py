@@ -1,0 +1,131 @@
+"""model.onnx -> its card and the network, compiled by OpenVINO for the outputs that are asked for."""
+
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from catsdogs.artifacts import CARD_KEY, EVIDENCE_NAME, INPUT_NAME, LOGITS_NAME, PROBABILITIES_NAME, ModelCard
+from catsdogs.errors import CatsdogsError, ModelRefused
+from catsdogs.files import sha256_file
+from catsdogs.images import PREPARATION, Pixels
+
+REPAIR = "run `catsdogs package` again"
+
+Floats = npt.NDArray[np.float32]
+
+
+class Compiled:
+    """A network. Every method may be called from several threads at once."""
+
+    def __init__(self, model: Any, options: dict[str, Any]) -> None:
+        self._model, self._options = model, options
+        self.outputs = {name for port in model.outputs for name in port.get_names()}
+        self._compiled: dict[bool, Any] = {}
+        self._lock, self._local = threading.Lock(), threading.local()
+        self._compile(evidence=False)
+
+    def infer(self, pixels: Pixels, *, evidence: bool = False) -> dict[str, Floats]:
+        """uint8 [n, image_size, image_size, 3] -> every output by name; the evidence only where it is asked for.
+
+        It costs a tenth of an answer and most need none of it, so it is compiled apart, when first asked for.
+        """
+        requests = self._local.__dict__
+        request = requests.get(str(evidence))
+        if request is None:
+            request = requests[str(evidence)] = self._compile(evidence).create_infer_request()
+        return {name: np.array(values) for port, values in request.infer({INPUT_NAME: pixels}).items()
+                for name in port.get_names()}
+
+    def _compile(self, evidence: bool) -> Any:
+        import openvino
+
+        with self._lock:
+            if evidence not in self._compiled:
+                results = [port.get_node() for port in self._model.outputs
+                           if evidence or EVIDENCE_NAME not in port.get_names()]
+                part = openvino.Model(results, self._model.get_parameters(), "part")
+                self._compiled[evidence] = openvino.Core().compile_model(part, "CPU", self._options)
+            return self._compiled[evidence]
+
+
+def load_compiled(path: Path, threads: int, exact: bool) -> tuple[Compiled, ModelCard]:
+    """Read, check and compile `model.onnx`. Raises ModelRefused."""
+    model = read_model(path)
+    card = card_of(model, path)
+    import openvino
+
+    shapes = {name: port.get_partial_shape() for port in (*model.inputs, *model.outputs) for name in port.get_names()}
+    if not {INPUT_NAME, LOGITS_NAME, PROBABILITIES_NAME} <= shapes.keys():
+        raise ModelRefused(f"{path} has other inputs or outputs than this version serves: {REPAIR}.")
+    side = card.image_size
+    if shapes[INPUT_NAME] != openvino.PartialShape([-1, side, side, 3]):
+        raise ModelRefused(f"{path} takes no photos of {side} x {side} pixels, which its card promises: {REPAIR}.")
+    row = openvino.PartialShape([-1, len(card.classes)])
+    if shapes[LOGITS_NAME] != row or shapes[PROBABILITIES_NAME] != row:
+        raise ModelRefused(f"{path} names {len(card.classes)} classes but answers another number of them: {REPAIR}.")
+    options: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,  # pinned, two processes share one core: 305 instead of 589 requests/s
+    }
+    if exact:
+        options["INFERENCE_PRECISION_HINT"] = "f32"
+    return Compiled(model, options), card
+
+
+def onnx_path(path: Path) -> Path:
+    """The model.onnx that `path` names, or the one beside the model.pt. Raises ModelRefused."""
+    if path.suffix not in (".pt", ".onnx"):
+        raise ModelRefused(f"{str(path)!r} is no model file: name a model.pt or a model.onnx with --model-path.")
+    found_at = path.with_suffix(".onnx")
+    try:
+        found = found_at.is_file()
+    except OSError as error:
+        raise ModelRefused(f"{found_at} cannot be read ({error.strerror}): name another --model-path.") from None
+    if not found:
+        raise ModelRefused(f"{found_at} does not exist: it is written by `catsdogs train`, or `catsdogs package`.")
+    return found_at
+
+
+def digest(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except FileNotFoundError:
+        raise ModelRefused(
+            f"{path} does not exist: run `catsdogs train`, or name the .onnx with --model-path."
+        ) from None
+    except OSError as error:
+        raise ModelRefused(f"{path} cannot be read ({error.strerror}): name another --model-path.") from None
+
+
+def read_model(path: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # openvino warns about its own deprecated parts
+        import openvino
+
+    try:
+        return openvino.Core().read_model(path)
+    except RuntimeError as error:
+        reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")[:120]
+        raise ModelRefused(f"{path} is no readable ONNX file ({reason}): {REPAIR}.") from None
+
+
+def card_of(model: Any, path: Path) -> ModelCard:
+    try:
+        text = model.get_rt_info(["framework", CARD_KEY]).astype(str)
+    except RuntimeError:
+        raise ModelRefused(f"{path} holds no model card of catsdogs: make it with `catsdogs package`.") from None
+    try:
+        card = ModelCard.parse(text, f"The model card of {path}", "`catsdogs package`")
+    except CatsdogsError as error:
+        raise ModelRefused(str(error)) from None
+    if card.preparation != PREPARATION:
+        raise ModelRefused(
+            f"{path} expects photos prepared as {card.preparation!r}, this version prepares as {PREPARATION!r}: "
+            "train again."
+        )
+    return card

@@ -1,0 +1,87 @@
+"""What every route answers with: the settings, the model of now, its queue, and the counts."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from starlette.concurrency import run_in_threadpool
+
+from catsdogs.errors import BadImage, TooManyPixels
+from catsdogs.images import Pixels
+from catsdogs.predictor import Prediction, Predictor
+from catsdogs.serve.errors import Refused
+from catsdogs.serve.heat import Explanation
+from catsdogs.serve.inference import Inference
+from catsdogs.serve.metrics import Metrics
+from catsdogs.serve.state import Current, Loaded, stub_prediction
+from catsdogs.settings.serving import ServeSettings
+
+T = TypeVar("T")
+
+
+class Service:
+    def __init__(self, settings: ServeSettings, loaded: Loaded) -> None:
+        self.settings, self.current, self.metrics = settings, Current(loaded), Metrics()
+        self.inference = Inference(self.predictor, settings, self.metrics) if loaded.predictor else None
+        self.metrics.answering(self.current.answer())
+
+    def predictor(self) -> Predictor:
+        """Raises Refused with 404 where a stub answers."""
+        if self.current.predictor is None:
+            raise Refused(404, "no-model", "No model is loaded.")
+        return self.current.predictor
+
+    async def predict(self, data: bytes) -> Prediction:
+        """Raises Refused."""
+        self.metrics.upload.observe(len(data))
+        prediction = await (self.inference.predict(data) if self.inference else self._stub(data))
+        self.metrics.predicted(prediction)
+        return prediction
+
+    async def classify(self, pixels: Pixels) -> Prediction:
+        """A prepared photo, uint8 [1, image_size, image_size, 3]. Raises Refused."""
+        prediction = await self._queue().classify(pixels)
+        self.metrics.predicted(prediction)
+        return prediction
+
+    async def explain(self, data: bytes, picture: bool) -> Explanation:
+        """Raises Refused."""
+        self.metrics.upload.observe(len(data))
+        explanation = await self._queue().explain(data, picture)
+        self.metrics.predicted(explanation.prediction)
+        return explanation
+
+    async def several(self, work: Callable[[T], Awaitable[Prediction]], photos: Sequence[T]) -> list[
+            Prediction | Refused]:
+        """One answer a photo, in order. At most as many wait at a time as there are threads: a batch fills no queue."""
+        self.metrics.batch.observe(len(photos))
+        places = asyncio.Semaphore(self.inference.threads if self.inference else 1)
+
+        async def one(photo: T) -> Prediction | Refused:
+            async with places:
+                try:
+                    return await work(photo)
+                except Refused as refused:
+                    self.metrics.refused.labels(refused.reason).inc()
+                    return refused
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(photo)) for photo in photos]
+        return [task.result() for task in tasks]
+
+    def _queue(self) -> Inference:
+        self.predictor()
+        assert self.inference is not None, "a model that was loaded has a queue"
+        return self.inference
+
+    async def _stub(self, data: bytes) -> Prediction:
+        try:
+            return await run_in_threadpool(stub_prediction, data, self.settings.max_pixels)
+        except TooManyPixels as error:
+            raise Refused(413, error.reason, str(error)) from None
+        except BadImage as error:
+            raise Refused(400, error.reason, str(error)) from None
+
+    def close(self) -> None:
+        if self.inference is not None:
+            self.inference.close()

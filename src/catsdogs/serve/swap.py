@@ -1,0 +1,84 @@
+"""A new model file takes over while the old one answers; one that is refused changes nothing and is shown."""
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+
+from catsdogs.errors import CatsdogsError
+from catsdogs.log import event
+from catsdogs.serve.schemas import Refusal
+from catsdogs.serve.service import Service
+from catsdogs.serve.state import load
+
+Stamp = tuple[int, int, int] | None  # inode, time of the last change, bytes; None without a file
+
+
+class Swap:
+    """Looks at model.onnx every `reload_seconds`, and at once on SIGHUP."""
+
+    def __init__(self, service: Service) -> None:
+        self.service, self.path = service, service.settings.model_path
+        self.asked = asyncio.Event()
+
+    async def watch(self) -> None:
+        """Never returns; cancelled at the end."""
+        tried, resting = self._stamps(), None
+        self._listen()
+        while True:
+            asked = await self._wait()
+            found = self._stamps()
+            if not asked:
+                # A model.pt alone is no news: training writes it first. Unless the pair has been refused before.
+                news = found[0] != tried[0] or (self.service.current.refusal is not None and found != tried)
+                if not news or found[0] is None:
+                    continue
+                if found != resting:
+                    resting = found  # it may still be written: wait until it rests for one round
+                    continue
+            tried = found
+            await self.reload()
+
+    async def reload(self) -> None:
+        """Load and check off the event loop, then switch, or say why not."""
+        service = self.service
+        try:
+            loaded = await asyncio.get_running_loop().run_in_executor(None, load, service.settings)
+        except (CatsdogsError, OSError, RuntimeError, MemoryError) as error:
+            service.current.refusal = Refusal(
+                reason=str(error) or type(error).__name__, at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+            service.metrics.model_refused.inc()
+            service.metrics.refusal.info({"reason": service.current.refusal.reason[:300]})
+            event("model refused", reason=service.current.refusal.reason, answering=service.current.version)
+            return
+        service.current.swap(loaded)
+        service.metrics.swapped.inc()
+        service.metrics.answering(service.current.answer())
+        event("model swapped", answering=loaded.version)
+
+    def _listen(self) -> None:
+        try:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.asked.set)
+        except (RuntimeError, ValueError, NotImplementedError, AttributeError):
+            pass  # no signals outside the main thread, nor on Windows: the file is looked at anyway
+
+    async def _wait(self) -> bool:
+        """Until the next round; True where SIGHUP asked for it."""
+        try:
+            async with asyncio.timeout(self.service.settings.reload_seconds or None):
+                await self.asked.wait()
+        except TimeoutError:
+            return False
+        self.asked.clear()
+        return True
+
+    def _stamps(self) -> tuple[Stamp, Stamp]:
+        return _stamp(self.path.with_suffix(".onnx")), _stamp(self.path)
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size

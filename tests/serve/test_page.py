@@ -1,0 +1,160 @@
+"""The page at `/`, used in a real browser as a person uses it."""
+
+import base64
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from catsdogs.images import encode
+from catsdogs.serve.new_key import new_key
+from catsdogs.serve.start import start
+from catsdogs.settings.serving import KeySettings, ServeSettings
+from tests.servers import service
+from tests.tiny_model import colour_photo, write_tiny_model
+
+pytestmark = pytest.mark.xdist_group("browser")
+PROGRAM = shutil.which("chromium")
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync"]
+
+
+def file(name: str, data: bytes, kind: str = "image/png") -> dict[str, object]:
+    return {"name": name, "mimeType": kind, "buffer": data}
+
+
+CAT = file("mimi.png", encode(np.repeat(np.repeat(colour_photo(0), 40, 0), 60, 1)))
+DOG = file("rex.png", encode(np.repeat(np.repeat(colour_photo(1), 60, 0), 40, 1)))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if PROGRAM is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=PROGRAM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(model_path: Path) -> Iterator[str]:
+    with service(model_path) as address:
+        yield address
+
+
+@pytest.fixture(params=["desktop", "phone"])
+def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
+    """The page, in a browser that reports every script error, refused resource and foreign host."""
+    size = {"width": 390, "height": 844} if request.param == "phone" else {"width": 1280, "height": 900}
+    context = browser.new_context(viewport=size, has_touch=request.param == "phone",  # type: ignore[arg-type]
+                                  is_mobile=request.param == "phone")
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    ours = (address, "blob:", "data:")
+    page.on("request", lambda asked: None if asked.url.startswith(ours) else wrong.append(asked.url))
+    page.goto(address)
+    yield page
+    context.close()
+    assert [text for text in wrong if "400 (Bad Request)" not in text] == []
+
+
+def test_a_photo_is_answered_with_its_heat_and_stays_in_the_history(page: Page) -> None:
+    expect(page.locator("h1")).to_have_text("Cat or dog?")
+    page.set_input_files("#choose", CAT)  # type: ignore[arg-type]
+    expect(page.locator("#bars li").first).to_contain_text("cat")
+    expect(page.locator("#time")).to_contain_text("ms")
+    expect(page.locator("#heat-row")).to_be_visible()
+    expect(page.locator("#frame")).to_have_class("frame lit")
+    page.locator("#heat-on").click()
+    expect(page.locator("#frame")).to_have_class("frame")
+    assert page.locator("label[for=take]").is_visible() == (page.viewport_size["width"] < 500)  # type: ignore[index]
+    page.set_input_files("#choose", DOG)  # type: ignore[arg-type]
+    expect(page.locator("#bars li").first).to_contain_text("dog")
+    expect(page.locator("#photos li")).to_have_count(2)
+    page.locator("#photos button").nth(1).click()
+    expect(page.locator("#bars li").first).to_contain_text("cat")
+    expect(page.locator("#verdict")).to_be_focused()
+    assert not page.locator("html").bounding_box()["width"] > page.viewport_size["width"]  # type: ignore[index]
+
+
+def test_what_is_no_photo_is_said_and_the_page_goes_on(page: Page) -> None:
+    page.set_input_files("#choose", file("notes.png", b"this is no photo"))  # type: ignore[arg-type]
+    expect(page.get_by_role("alert")).to_contain_text("Not a photo")
+    page.set_input_files("#choose", file("notes.pdf", b"%PDF", "application/pdf"))  # type: ignore[arg-type]
+    expect(page.get_by_role("alert")).to_contain_text("notes.pdf is no photo")
+    page.set_input_files("#choose", DOG)  # type: ignore[arg-type]
+    expect(page.locator("#bars li").first).to_contain_text("dog")
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def transfer(page: Page) -> object:
+    """A DataTransfer that holds a photo; the page's policy forbids scripts from text, the driver's own are exempt."""
+    return page.evaluate_handle(
+        """(text) => { const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), all = new DataTransfer();
+        all.items.add(new File([bytes], "pasted.png", {type: "image/png"})); return all; }""",
+        base64.b64encode(DOG["buffer"]).decode())  # type: ignore[arg-type]
+
+
+def test_a_photo_may_be_dropped(page: Page) -> None:
+    data = transfer(page)
+    page.dispatch_event("body", "dragenter", {"dataTransfer": data})
+    expect(page.locator("body")).to_have_class("over-page")
+    page.dispatch_event("body", "drop", {"dataTransfer": data})
+    expect(page.locator("#bars li").first).to_contain_text("dog")
+
+
+def test_a_photo_may_be_pasted(page: Page) -> None:
+    page.evaluate_handle(
+        "(data) => document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data, cancelable: true}))",
+        transfer(page))
+    expect(page.locator("#bars li").first).to_contain_text("dog")
+
+
+def test_the_keyboard_reaches_everything_and_a_screen_reader_hears_the_verdict(page: Page) -> None:
+    reached = []
+    page.set_input_files("#choose", CAT)  # type: ignore[arg-type]
+    page.set_input_files("#choose", DOG)  # type: ignore[arg-type]
+    expect(page.locator("#photos li")).to_have_count(2)
+    expect(page.locator("#heat-row")).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text(".")
+    page.locator("body").click(position={"x": 2, "y": 2})
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate_handle("document.activeElement.id || document.activeElement.className "
+                                            "|| document.activeElement.tagName").json_value())
+    assert {"choose", "heat-on", "BUTTON"} <= set(reached)
+    for image in page.locator("img").all():
+        assert image.get_attribute("alt") is not None
+    assert page.get_by_role("heading", level=1).count() == 1
+
+
+def test_a_service_with_keys_asks_for_one(browser: Browser, tmp_path: Path) -> None:
+    key = new_key(KeySettings(name="page", scopes="predict"))
+    path = write_tiny_model(tmp_path)
+    with service(path, CATSDOGS_SERVE_API_KEYS=key.line) as address, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(address)
+        page.set_input_files("#choose", CAT)  # type: ignore[arg-type]
+        page.get_by_label("This service asks for an API key.").fill(key.key)
+        page.get_by_role("button", name="Use it").click()
+        expect(page.locator("#verdict")).to_have_text("cat")
+        expect(page.locator("#heat-row")).to_be_hidden()  # the tiny model explains nothing
+
+
+def test_the_files_are_in_the_package_and_guarded(tmp_path: Path) -> None:
+    with TestClient(start(ServeSettings(enable_real_model=False, model_path=tmp_path / "none.pt"))) as client:
+        for name in ("", "page.css", "page.js", "icon.svg"):
+            answer = client.get(f"/{name}")
+            assert answer.status_code == 200 and len(answer.content) > 300
+            policy = answer.headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        text = client.get("/").text
+        assert "<style" not in text and "style=" not in text and "onclick" not in text and "http" not in text

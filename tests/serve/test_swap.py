@@ -1,0 +1,142 @@
+"""A model that takes over while the service answers."""
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from catsdogs.images import encode
+from tests.servers import service
+from tests.tiny_model import WEIGHTS, colour_photo, write_tiny_model
+
+PHOTO = {"file": ("p.png", encode(colour_photo(0, 3)))}
+HOPEFUL = 400  # rounds of 50 ms
+
+
+def until(asked: Callable[[], Any]) -> Any:
+    """Ask again until the answer is true."""
+    for _ in range(HOPEFUL):
+        if answer := asked():
+            return answer
+        time.sleep(0.05)
+    raise AssertionError("it never came true")
+
+
+def place(source: Path, target: Path) -> None:
+    """Copy a model as training writes it: first the weights, then the network, each whole."""
+    for name in ("model.pt", "model.onnx"):
+        shutil.copy(source.with_name(name), target.with_name(f"{name}.new"))
+        os.replace(target.with_name(f"{name}.new"), target.with_name(name))
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> dict[str, Path]:
+    from catsdogs.files import sha256
+
+    (tmp_path / "serving").mkdir()
+    paths = {"serving": write_tiny_model(tmp_path / "serving")}
+    for name in ("second", "broken"):
+        (tmp_path / name).mkdir()
+        write_tiny_model(tmp_path / name)
+        weights = f"weights of the {name} model".encode()
+        digest, damage = sha256(weights), {"weights": WEIGHTS[::-1].copy()} if name == "broken" else {}
+        paths[name] = write_tiny_model(tmp_path / name, model_digest=digest, **damage)  # type: ignore[arg-type]
+        paths[name].with_suffix(".pt").write_bytes(weights)
+    return paths
+
+
+@pytest.fixture
+def address(models: dict[str, Path]) -> Iterator[str]:
+    with service(models["serving"].with_suffix(".pt"), CATSDOGS_SERVE_RELOAD_SECONDS="0.1") as address:
+        yield address
+
+
+def version(address: str) -> str:
+    return str(httpx.get(f"{address}/model").json()["version"])
+
+
+def test_a_new_model_takes_over_and_no_request_is_lost(address: str, models: dict[str, Path]) -> None:
+    before, ended = version(address), threading.Event()
+    seen: list[tuple[int, str]] = []
+
+    def ask() -> None:
+        with httpx.Client() as client:
+            while not ended.is_set():
+                answer = client.post(f"{address}/predict", files=PHOTO)
+                seen.append((answer.status_code, answer.headers["X-Model-Version"]))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        until(lambda: len(seen) > 20)
+        place(models["second"], models["serving"])
+        after = until(lambda: (now := version(address)) != before and now)
+        count = len(seen)
+        until(lambda: len(seen) > count + 20)
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert {status for status, _ in seen} == {200} and {name for _, name in seen} == {before, after}
+    assert seen[-1][1] == after
+    metrics = httpx.get(f"{address}/metrics").text
+    assert f'catsdogs_model_info{{variant="baseline",version="{after}"}} 1.0' in metrics
+    assert "catsdogs_model_swapped_total 1.0" in metrics and "catsdogs_model_refused_total 0.0" in metrics
+    assert f'version="{before}"' in metrics  # what it answered stays counted under its name
+
+
+def test_a_bad_model_is_refused_the_old_one_stays_and_a_good_one_may_follow(
+    address: str, models: dict[str, Path]
+) -> None:
+    before = version(address)
+    place(models["broken"], models["serving"])
+    refused = until(lambda: httpx.get(f"{address}/model").json()["refused"])
+    assert "Golden photo 0 is answered" in refused["reason"] and version(address) == before
+    ready = httpx.get(f"{address}/readyz")
+    assert ready.status_code == 200 and ready.json()["refused"] == refused
+    metrics = httpx.get(f"{address}/metrics").text
+    assert "catsdogs_model_refused_total 1.0" in metrics and 'refusal_info{reason="Golden photo 0' in metrics
+    assert httpx.post(f"{address}/predict", files=PHOTO).headers["X-Model-Version"] == before
+    models["serving"].write_bytes(b"half a file")
+    until(lambda: "no readable ONNX" in httpx.get(f"{address}/readyz").json()["refused"]["reason"])
+    models["serving"].unlink()
+    place(models["second"], models["serving"])
+    until(lambda: version(address) != before)
+    assert httpx.get(f"{address}/readyz").json()["refused"] is None
+    assert "refusal_info{" not in httpx.get(f"{address}/metrics").text
+
+
+def test_a_network_that_comes_before_its_weights_is_taken_when_they_come(
+    address: str, models: dict[str, Path]
+) -> None:
+    before, target = version(address), models["serving"]
+    shutil.copy(models["second"], target)
+    until(lambda: "was not made from" in (httpx.get(f"{address}/readyz").json()["refused"] or {}).get("reason", ""))
+    shutil.copy(models["second"].with_suffix(".pt"), target.with_suffix(".pt"))
+    until(lambda: version(address) != before)
+
+
+def test_sighup_asks_for_it_at_once(models: dict[str, Path]) -> None:
+    import sys
+
+    from tests.servers import free_port, running
+
+    port = free_port()
+    command = [sys.executable, "-m", "catsdogs", "serve", "--enable-real-model", "--port", str(port), "--model-path",
+               str(models["serving"]), "--reload-seconds", "0"]
+    with running(command, port) as process:
+        address = f"http://127.0.0.1:{port}"
+        before = version(address)
+        place(models["second"], models["serving"])
+        time.sleep(0.3)
+        assert version(address) == before  # it was told not to look
+        process.send_signal(signal.SIGHUP)
+        until(lambda: version(address) != before)

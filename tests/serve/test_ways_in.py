@@ -1,0 +1,174 @@
+"""The same photo by every way in, and what each refuses."""
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2 as httpx
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from catsdogs.images import encode
+from catsdogs.serve.start import start
+from catsdogs.settings.serving import ServeSettings
+from tests.photos import bad, jpeg
+from tests.tiny_model import SIZE, colour_photo, write_tiny_model
+
+PHOTOS = [colour_photo(number % 2, number) for number in range(5)]
+FILES = [encode(photo) for photo in PHOTOS]
+INFER = "/v2/models/catsdogs/infer"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    path = write_tiny_model(tmp_path_factory.mktemp("tiny"), unsure_below=0.885)
+    with TestClient(start(ServeSettings(enable_real_model=True, model_path=path, max_batch=8))) as client:
+        yield client
+
+
+def text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def tensor(name: str, datatype: str, shape: list[int], data: object, **more: object) -> dict[str, object]:
+    return {"inputs": [{"name": name, "datatype": datatype, "shape": shape, "data": data}], **more}
+
+
+def batch(client: TestClient, files: list[bytes], field: str = "file") -> httpx.Response:
+    return client.post("/predict/batch", files=[(field, (f"{n}.png", data)) for n, data in enumerate(files)])
+
+
+def test_every_way_in_gives_the_same_answer(client: TestClient) -> None:
+    forms = [client.post("/predict", files={"file": ("p", data)}).json() for data in FILES]
+    assert len({form["confidence"] for form in forms}) == len(FILES)
+    others: dict[str, list[dict[str, float]]] = {
+        "json": [client.post("/predict", json={"image": text(data)}).json()["probabilities"] for data in FILES],
+        "data url": [client.post("/predict", json={"image": f"data:image/png;base64,{text(data)}"}).json()[
+            "probabilities"] for data in FILES],
+        "batch": [entry["prediction"]["probabilities"] for entry in batch(client, FILES).json()["answers"]],
+        "files": [entry["prediction"]["probabilities"] for entry in batch(client, FILES, "files").json()["answers"]],
+    }
+    stacked = np.stack(PHOTOS)
+    for name, body in {
+        "photos": tensor("photos", "BYTES", [5], [text(data) for data in FILES]),
+        "flat": tensor("pixels", "UINT8", [5, SIZE, SIZE, 3], stacked.ravel().tolist()),
+        "nested": tensor("pixels", "UINT8", [5, SIZE, SIZE, 3], stacked.tolist()),
+    }.items():
+        answer = client.post(INFER, json=body)
+        assert answer.status_code == 200, answer.text
+        by_name = {output["name"]: output for output in answer.json()["outputs"]}
+        assert by_name["probabilities"]["shape"] == [5, 2] and by_name["probabilities"]["datatype"] == "FP32"
+        rows = np.reshape(by_name["probabilities"]["data"], (5, 2))
+        others[name] = [dict(zip(["cat", "dog"], row, strict=True)) for row in rows]
+        assert by_name["label"]["data"] == [form["label"] for form in forms]
+        assert by_name["unsure"]["data"] == [form["unsure"] for form in forms]
+    for name, answers in others.items():
+        for form, answer in zip(forms, answers, strict=True):
+            assert {k: pytest.approx(v, abs=1e-6) for k, v in form["probabilities"].items()} == answer, name
+    assert {form["unsure"] for form in forms} == {True, False}
+    assert all((form["reason"] is not None) == form["unsure"] == (form["confidence"] < 0.885) for form in forms)
+
+
+def test_a_bad_photo_spoils_only_its_own_entry(client: TestClient) -> None:
+    answer = batch(client, [FILES[0], b"no photo", bad()["huge.png"][0], FILES[1]])
+    assert answer.status_code == 200
+    entries = answer.json()["answers"]
+    assert [entry["status"] for entry in entries] == [200, 400, 413, 200]
+    assert [entry["prediction"] is None for entry in entries] == [False, True, True, False]
+    assert "Not a photo" in entries[1]["detail"] and entries[3]["prediction"]["label"] == "dog"
+    counted = client.get("/metrics").text
+    assert 'catsdogs_refused_total{reason="too-many-pixels"} 1.0' in counted and "catsdogs_batch_photos_sum" in counted
+
+
+def test_batches_have_limits(client: TestClient) -> None:
+    assert batch(client, FILES[:1] * 9).status_code == 413
+    assert batch(client, FILES[:1] * 8).status_code == 200
+    assert batch(client, FILES[:1], "photo").status_code == 422
+    assert client.post("/predict/batch", files=[("file", ("p", b""))]).json()["answers"][0]["status"] == 400
+
+
+def test_the_limit_of_bytes_of_a_batch_is_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = write_tiny_model(tmp_path_factory.mktemp("tiny"))
+    photo = jpeg(1, (400, 300))
+    settings = ServeSettings(enable_real_model=True, model_path=path, max_upload_bytes=len(photo),
+                             max_batch_bytes=40_000 + 3 * len(photo))
+    with TestClient(start(settings)) as client:
+        assert client.post("/predict", files={"file": ("p", photo + bytes(17_000))}).status_code == 413
+        assert batch(client, [photo] * 3).status_code == 200
+        assert batch(client, [photo] * 30).status_code == 413
+
+
+@pytest.mark.parametrize(("body", "status", "words"), [
+    (b"", 400, "no JSON"), (b"{", 400, "no JSON"), (b"[" * 100_000, 400, "no JSON"), (b"[]", 422, ""),
+    (b"{}", 422, "image"), (b'{"image": 3}', 422, "image"), (b'{"image": "@@@"}', 400, "base64"),
+    (b'{"image": ""}', 400, "empty"), (b'{"image": "AAAA"}', 400, "Not a photo"), (b'{"image": "\xff"}', 400, ""),
+])
+def test_bad_json_is_one_sentence(client: TestClient, body: bytes, status: int, words: str) -> None:
+    answer = client.post("/predict", content=body, headers={"Content-Type": "application/json; charset=utf-8"})
+    assert answer.status_code == status and words in answer.json()["detail"] and "\n" not in answer.json()["detail"]
+
+
+def test_too_much_base64_is_refused_before_it_is_decoded(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = write_tiny_model(tmp_path_factory.mktemp("tiny"))
+    with TestClient(start(ServeSettings(enable_real_model=True, model_path=path, max_upload_bytes=3000))) as client:
+        answer = client.post("/predict", json={"image": "@" * 4100})  # decoding it would be a 400
+        assert answer.status_code == 413
+
+
+def test_the_open_inference_protocol_says_what_there_is(client: TestClient) -> None:
+    assert client.get("/v2").json()["name"] == "catsdogs"
+    assert client.get("/v2/health/live").json() == {"live": True}
+    assert client.get("/v2/health/ready").json() == client.get("/v2/models/catsdogs/ready").json() == {"ready": True}
+    about = client.get("/v2/models/catsdogs").json()
+    assert about["inputs"][0] == {"name": "pixels", "datatype": "UINT8", "shape": [-1, SIZE, SIZE, 3]}
+    assert about["versions"] == [client.get("/model").json()["version"]]
+    for path in ("/v2/models/other", "/v2/models/other/ready"):
+        assert client.get(path).status_code == 404 and "other" in client.get(path).json()["error"]
+
+
+def test_outputs_may_be_chosen_and_the_id_comes_back(client: TestClient) -> None:
+    body = tensor("photos", "BYTES", [1], [text(FILES[0])], id="abc", outputs=[{"name": "label"}])
+    answer = client.post(INFER, json=body).json()
+    assert answer["id"] == "abc" and [output["name"] for output in answer["outputs"]] == ["label"]
+    assert client.post(INFER, json=body | {"outputs": [{"name": "none"}]}).status_code == 400
+
+
+PIXEL = [SIZE, SIZE, 3]
+
+
+def pixels(data: object, count: int = 1) -> dict[str, object]:
+    return tensor("pixels", "UINT8", [count, *PIXEL], data)
+
+
+@pytest.mark.parametrize(("body", "status"), [
+    ({}, 400), ({"inputs": []}, 400), (tensor("other", "UINT8", [1], [1]), 400),
+    (tensor("pixels", "FP32", [1, *PIXEL], [0]), 400), (tensor("pixels", "UINT8", [0, *PIXEL], []), 400),
+    (tensor("pixels", "UINT8", [1, 9, 9, 3], [0] * 243), 400), (pixels([0]), 400),
+    (pixels([256] * 192), 400), (pixels([-1] * 192), 400),
+    (pixels([0.5] * 192), 400), (pixels(["0"] * 192), 400),
+    (pixels([[0], [1, 2]]), 400), (pixels([True] * 192), 400),
+    (pixels([10**30] * 192), 400), (pixels([0], 9), 413),
+    (tensor("photos", "BYTES", [2], [text(FILES[0])]), 400), (tensor("photos", "BYTES", [1], [3]), 400),
+    (tensor("photos", "BYTES", [2], [text(FILES[0]), text(b"no photo")]), 400),
+])
+def test_bad_tensors_are_refused(client: TestClient, body: dict[str, Any], status: int) -> None:
+    answer = client.post(INFER, content=json.dumps(body))
+    assert answer.status_code == status and answer.json()["error"] == answer.json()["detail"]
+
+
+def test_a_stub_has_no_model_for_the_protocol(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("none")
+    with TestClient(start(ServeSettings(enable_real_model=False, model_path=folder / "none.pt"))) as client:
+        assert client.get("/v2/health/live").status_code == 200
+        assert client.get("/v2/health/ready").status_code == client.get("/v2/models/catsdogs/ready").status_code == 503
+        assert client.post(INFER, json=tensor("photos", "BYTES", [1], [text(FILES[0])])).status_code == 404
+        assert batch(client, FILES[:2]).json()["answers"][0]["prediction"]["model_loaded"] is False
+
+
+def test_the_examples_of_the_description_are_answered(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    for path in ("/predict", "/v2/models/{name}/infer"):
+        example = paths[path]["post"]["requestBody"]["content"]["application/json"]["example"]
+        assert client.post(path.replace("{name}", "catsdogs"), json=example).status_code == 200
