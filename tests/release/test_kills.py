@@ -44,10 +44,12 @@ def started(here: Place, until: str, **options: Any) -> subprocess.Popen[str]:
     process = subprocess.Popen([sys.executable, "-m", "catsdogs", "release", *here.command("better", **options)],
                                stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stderr is not None
+    said = []
     for line in process.stderr:
+        said.append(line)
         if until in line:
             return process
-    raise AssertionError(f"it ended before it said {until!r}: {process.communicate()}")
+    raise AssertionError(f"it ended before it said {until!r}: {process.communicate()[0]}{''.join(said)}")
 
 
 def wait_for_expiry(here: Place) -> None:
