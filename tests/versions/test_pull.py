@@ -178,13 +178,18 @@ def test_a_damaged_manifest_is_refused(spoil: object, source: Path, tmp_path: Pa
         pulled(tmp_path / "b", str(source / "bucket"))
 
 
-@pytest.mark.parametrize("value", [
-    b"", b"no gzip", gzip.compress(b"[]"), gzip.compress(b"{}"),
-    gzip.compress(json.dumps({"under": [], "removed": [], "packs": ["p"], "rows": [["a", "d", 0, -1, 5]]}).encode()),
-    gzip.compress(json.dumps({"under": [], "removed": [], "packs": ["p"], "rows": [["a", "d", 1, 0, 5]]}).encode()),
-    gzip.compress(json.dumps({"under": [], "removed": [], "packs": ["p"], "rows": [[5, "d", 0, 0, 5]]}).encode()),
-    gzip.compress(json.dumps({"under": [], "removed": [], "packs": [], "rows": []}).encode()),
-], ids=range(8))  # gzip writes the time of day, and the processes that test must agree on the names
+DAMAGED_TREES: list[object] = [
+    [], {},
+    {"under": [], "removed": [], "packs": ["p"], "rows": [["a", "d", 0, -1, 5]]},
+    {"under": [], "removed": [], "packs": ["p"], "rows": [["a", "d", 1, 0, 5]]},
+    {"under": [], "removed": [], "packs": ["p"], "rows": [[5, "d", 0, 0, 5]]},
+    {"under": [], "removed": [], "packs": [], "rows": []},
+]
+
+
+# Without mtime the bytes, and so the names of the tests, would differ between two processes of pytest-xdist.
+@pytest.mark.parametrize(
+    "value", [b"", b"no gzip", *(gzip.compress(json.dumps(tree).encode(), mtime=0) for tree in DAMAGED_TREES)])
 def test_a_damaged_tree_is_refused(value: bytes, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("catsdogs.versions.manifest.READS", 2)
     store = open_store(BucketSettings(bucket=str(source / "bucket")))
