@@ -5,9 +5,9 @@ BIN    := $(VENV)/bin
 # uv installs the pinned packages in seconds; where pip is told of local wheels, uv is told too.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help demo test lint bench soak rehearse images lock clean
+.PHONY: help demo test lint bench bench-training soak rehearse images lock clean
 help:            ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: $(VENV)/.run        ## the whole chain on drawn photos; PHOTOS=folder-or-zip takes real ones
 	$(BIN)/catsdogs demo $(if $(PHOTOS),--photos "$(PHOTOS)")
@@ -27,6 +27,9 @@ lint: $(VENV)/.dev        ## flake8, the strict type check, manifests, workflow,
 
 bench: $(VENV)/.dev       ## measure; PHOTOS=zip of real ones; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py $(if $(PHOTOS),--photos "$(PHOTOS)")
+
+bench-training: $(VENV)/.dev  ## accuracy by time of training; PHOTOS=zip of real ones; writes benchmarks/TRAINING.md
+	$(BIN)/python benchmarks/race.py $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 soak: $(VENV)/.dev       ## the long proof of versions: 200 rounds of kills and faults; goes on where it stopped
 	$(BIN)/python benchmarks/soak.py

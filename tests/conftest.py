@@ -2,6 +2,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from catsdogs.ingest.stage import ingest
@@ -12,6 +13,10 @@ from tests.buckets import KINDS, Servers, environment, new_bucket, servers
 from tests.gcs_server import gcs_server
 from tests.models import colour_photos, write_model
 from tests.photos import write_raw
+
+# Hypothesis fails an example that takes longer than 0.2 s, which says more of the machine than of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -15,14 +15,16 @@ LAYERS = [
     ["cli", "demo", "job"],
     ["commands"],
     ["release"],
-    ["sample", "ingest", "preprocess", "train", "package", "serve", "evaluate", "lineage", "doctor", "versions",
-     "runs", "gate", "backup", "bundle"],
+    ["sample", "ingest", "preprocess", "train", "package", "serve", "evaluate", "lineage", "doctor", "runs", "gate",
+     "backup", "bundle"],
+    ["versions"],
     ["export"],
     ["slices"],
     ["weights"],
     ["nets"],
     ["predictor", "packed"],
-    ["pool", "figures", "provenance", "fixes", "alike"],
+    ["engine"],
+    ["ray_cluster", "pool", "figures", "provenance", "fixes", "alike"],
     ["champion", "clusters"],
     ["guarded", "mlflow_server"],
     ["reports"],
@@ -120,7 +122,8 @@ def test_nothing_happens_at_import() -> None:
 
 @pytest.mark.parametrize("module", ["catsdogs.serve.app", "catsdogs.predictor", "catsdogs.ingest.stage",
                                     "catsdogs.preprocess.stage", "catsdogs.evaluate.post_deploy",
-                                    "catsdogs.doctor.stage", "catsdogs.gate.stage"])
+                                    "catsdogs.doctor.stage", "catsdogs.gate.stage",
+                                    "catsdogs.release.stage", "catsdogs.release.rollback"])
 def test_torch_and_its_company_stay_out(module: str) -> None:
     code = f"import sys, {module}; print([m for m in ('torch', 'mlflow', 'sklearn', 'matplotlib') if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -108,7 +108,7 @@ def write_eval_batch(csv_path: Path, rows: list[EvalRow]) -> None:
 class Document(BaseModel):
     """A JSON file with a schema."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), defer_build=True)
 
     def write(self, path: Path) -> None:
         write_json(path, self.model_dump(mode="json"))

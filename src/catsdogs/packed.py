@@ -14,11 +14,12 @@ import numpy.typing as npt
 import PIL
 
 from catsdogs.artifacts import SPLIT_NAMES, Preprocessed, SplitRow, read_splits
+from catsdogs.engine import Engine, Local
 from catsdogs.errors import BadImage, CatsdogsError
 from catsdogs.files import PARTIAL, digest_of, sha256
 from catsdogs.images import PREPARATION, Pixels, prepare
 from catsdogs.log import event, progress
-from catsdogs.pool import chunked, in_processes
+from catsdogs.pool import chunked
 
 CHUNK = 32
 CACHE = ".packed"
@@ -60,11 +61,11 @@ def open_packed(data_dir: Path) -> PackedPhotos:
         return _mapped(data_dir, about, rows)
     except (OSError, ValueError):
         event("packing", because="the packed photos are missing or damaged", data_dir=data_dir)
-        pack(data_dir, rows, about.image_size, workers=0)
+        pack(data_dir, rows, about.image_size, engine=Local())
         return _mapped(data_dir, about, rows)
 
 
-def pack(data_dir: Path, rows: list[SplitRow], image_size: int, *, workers: int, also: Also | None = None) -> Path:
+def pack(data_dir: Path, rows: list[SplitRow], image_size: int, *, engine: Engine, also: Also | None = None) -> Path:
     """Prepare every photo of `rows` into arrays; returns their folder. Goes on where an interrupted run stopped.
 
     `also` is called in the worker with each prepared photo (and must then be safe to call again for a photo that
@@ -83,7 +84,7 @@ def pack(data_dir: Path, rows: list[SplitRow], image_size: int, *, workers: int,
     work = _Work(data_dir, final if final.exists() else partial, image_size, also)
     places = [(row, place, number) for number, (row, place) in enumerate(_places(rows))]
     with progress("preprocess", len(places)) as bar:
-        for count in in_processes(_prepare_chunk, work, chunked(places, CHUNK), workers):
+        for count in engine.map(_prepare_chunk, work, chunked(places, CHUNK)):
             bar.advance(count)
     if not final.exists():
         partial.rename(final)

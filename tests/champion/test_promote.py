@@ -14,6 +14,7 @@ import pytest
 from catsdogs.artifacts import read_splits
 from catsdogs.champion.decision import Shipped, decide, decisions
 from catsdogs.champion.move import KEY, Champion, champion, move
+from catsdogs.champion.registry import mirror
 from catsdogs.cli import main
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.guarded import Guarded
@@ -193,6 +194,10 @@ def test_mlflows_alias_follows(in_bucket: Store, database: str) -> None:
     assert alias() == B
     said(in_bucket, undo=True, mlflow_tracking_uri=database, why="no good")
     assert alias() == A
+    candidate = Shipped(commit=B, model_digest=hashlib.sha256(B.encode()).hexdigest(), image=None)
+    for named in (candidate, None):  # as a release does while it tries one
+        assert mirror(asked(in_bucket, mlflow_tracking_uri=database), "challenger", named, None, in_bucket.url)
+        assert ("challenger" in client.get_registered_model("cats-dogs").aliases) is (named is not None)
     assert len(client.search_model_versions("name='cats-dogs'")) == 2  # none twice
     tags = client.get_registered_model("cats-dogs").tags
     assert sum(name.startswith("decision-") for name in tags) == 3

@@ -33,4 +33,4 @@ def model(folder: Path, *, flipped: bool = False, biased: float = 0.0, **card: o
     folder.mkdir(parents=True, exist_ok=True)
     weights = WEIGHTS[:, ::-1] if flipped else WEIGHTS
     weights = np.ascontiguousarray(weights + np.array([[biased, 0]] * 3, np.float32) / 100)
-    return write_tiny_model(folder, weights=weights.astype(np.float32), **card)
+    return write_tiny_model(folder, weights=weights.astype(np.float32), **card)  # type: ignore[arg-type]

@@ -74,7 +74,7 @@ def test_the_floors_need_no_champion(data_dir: Path, tmp_path: Path) -> None:
     ({"max_megabytes": 0.0001}, "size"), ({"max_latency_ms": 0.0001}, "one thread"),
     ({"max_calibration_error": 0.001}, "calibration")])
 def test_each_limit_can_be_broken(option: dict[str, float], name: str, data_dir: Path, good: Path) -> None:
-    assert broken(judged(data_dir, good, **option)) == {name}
+    assert broken(judged(data_dir, good, None, **option)) == {name}
 
 
 def test_a_champion_with_its_classes_in_another_order(data_dir: Path, good: Path, tmp_path: Path) -> None:

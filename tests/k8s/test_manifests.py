@@ -186,6 +186,8 @@ def test_what_the_specification_asks_for_is_there(rendered: dict[str, list[Docum
         account = get(documents, f"ServiceAccount/catsdogs-{role}")
         assert account["metadata"]["annotations"]["iam.gke.io/gcp-service-account"] == (
             f"catsdogs-{role}@example-project.iam.gserviceaccount.com")
+    assert pod(documents, "Job/production-train-job")["tolerations"][0]["key"] == "cloud.google.com/gke-spot"
+    assert "tolerations" not in pod(documents, "Job/distributed-train-job")
     tracking = variable(documents, "Job/production-train-job", "MLFLOW_TRACKING_URI")
     assert tracking["value"] == "http://mlflow-service:5000"
 

@@ -2,7 +2,6 @@
 
 import base64
 import os
-import re
 import subprocess
 import sys
 import time
@@ -16,37 +15,24 @@ import pytest
 
 from catsdogs.backup import backup
 from catsdogs.settings.job import BackupSettings
-from tests.k8s.render import get, render
+from tests.k8s.tracking import PASSWORD, tracking
 from tests.servers import free_port
 
-PASSWORD = "only-for-this-test-1"
 pytestmark = pytest.mark.xdist_group("mlflow")
 
 
 @contextmanager
 def mlflow(folder: Path) -> Iterator[tuple[int, Path]]:
     """`mlflow server` as k8s/mlflow.yaml starts it, of the overlay `local`; yields its port and its volume."""
-    documents = render("local", folder)
-    container = get(documents, "Deployment/mlflow")["spec"]["template"]["spec"]["containers"][0]
-    settings = get(documents, "ConfigMap/catsdogs")["data"]
-    volume, port = folder / "volume", free_port()
+    found, volume, port = tracking(folder), folder / "volume", free_port()
     volume.mkdir(exist_ok=True)
-    config = get(documents, "ConfigMap/mlflow-auth-config")["data"]["basic_auth.ini"]
-    (folder / "basic_auth.ini").write_text(config.replace("sqlite:////mlflow/", f"sqlite:///{volume}/"))
-    secrets = {"password": PASSWORD, "flask-secret-key": "for-signing"}
-    environment = {}
-    for variable in container["env"]:
-        source = variable.get("valueFrom", {})
-        environment[variable["name"]] = variable["value"] if "value" in variable else (
-            settings[source["configMapKeyRef"]["key"]] if "configMapKeyRef" in source
-            else secrets[source["secretKeyRef"]["key"]])
-    environment |= {"MLFLOW_AUTH_CONFIG_PATH": str(folder / "basic_auth.ini"), "HOME": str(folder),
-                    "CATSDOGS_BUCKET": str(folder / "bucket")}
-    replaced = {"--host=0.0.0.0": "--host=127.0.0.1", "--port=5000": f"--port={port}",
-                "--backend-store-uri=sqlite:////mlflow/mlflow.db": f"--backend-store-uri=sqlite:///{volume}/mlflow.db"}
-    assert replaced.keys() <= set(container["args"]), "the manifest has other arguments than this test replaces"
-    words = [re.sub(r"\$\((\w+)\)", lambda found: environment[found[1]], replaced.get(word, word))
-             for word in [*container["command"], *container["args"]]]
+    (folder / "basic_auth.ini").write_text(found.config.replace("sqlite:////mlflow/", f"sqlite:///{volume}/"))
+    environment = found.environment | {"MLFLOW_AUTH_CONFIG_PATH": str(folder / "basic_auth.ini"), "HOME": str(folder),
+                                       "CATSDOGS_BUCKET": str(folder / "bucket")}
+    words = found.expanded({
+        "--host=0.0.0.0": "--host=127.0.0.1", "--port=5000": f"--port={port}",
+        "--backend-store-uri=sqlite:////mlflow/mlflow.db": f"--backend-store-uri=sqlite:///{volume}/mlflow.db",
+    }, environment)
     program = str(Path(sys.executable).parent / words[0])
     path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with (folder / "log").open("ab") as log, subprocess.Popen(

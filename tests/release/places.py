@@ -63,8 +63,8 @@ class Place:
         return value.model.model_digest if value and value.model else None
 
     def public(self) -> Any:
-        return cluster(ClusterSettings(cluster=self.kind, cluster_dir=self.folder / "cluster",  # type: ignore[arg-type]
-                                       port=0))
+        named: Any = {"cluster": self.kind, "cluster_dir": self.folder / "cluster", "port": 0}
+        return cluster(ClusterSettings(**named))
 
 
 @contextmanager

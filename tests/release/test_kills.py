@@ -19,9 +19,11 @@ from catsdogs.guarded import Guarded
 from catsdogs.release.lease import Busy, Lease, Lost, held, unfinished
 from catsdogs.release.place import opened
 from catsdogs.release.record import KEY, Phase, Record, new_record
+from catsdogs.release.promote import promote
 from catsdogs.release.recover import standing_id
 from catsdogs.release.rollback import rollback
 from catsdogs.release.stage import release
+from catsdogs.settings.promotion import PromoteSettings
 from catsdogs.settings.release import PlaceSettings, ReleaseSettings, RollbackSettings
 from catsdogs.settings.versions import BucketSettings
 from catsdogs.storage import open_store
@@ -150,6 +152,39 @@ def test_a_killed_rollback_is_completed(released: Place) -> None:
     left_behind(released, "public", "rollback", image=standing.decision.before.image, model=standing.decision.before)
     result = rollback(RollbackSettings(**released.common()))
     assert result.passed and result.decision.action == "rollback" and released.champion() == "a" * 64
+
+
+def test_a_champion_that_moved_while_the_lease_was_taken_is_not_rolled_back(
+    released: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(ReleaseSettings(**released.asked("better")))
+    before = released.public()
+
+    def meanwhile(*words: Any, **named: Any) -> Record:
+        promote(PromoteSettings(bucket=released.store.url, who="Bob", why="by hand", mlflow_tracking_uri="none",
+                                model_path=released.models["flipped"]))
+        return new_record(*words, **named)
+
+    monkeypatch.setattr("catsdogs.release.rollback.new_record", meanwhile)
+    with pytest.raises(CatsdogsError, match="The champion changed just now"):
+        rollback(RollbackSettings(**released.common()))
+    assert released.public() == before and released.champion() == "c" * 64
+    assert unfinished(released.store).value is None
+
+
+def test_a_bug_of_ours_undoes_the_release_and_keeps_its_traceback(
+    released: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = released.public().image
+
+    async def wrong(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("catsdogs.release.stage.watch", wrong)
+    with pytest.raises(ZeroDivisionError):
+        release(ReleaseSettings(**released.asked("better")))
+    assert released.public().image == before and released.champion() == "a" * 64
+    assert unfinished(released.store).value is None
 
 
 def test_what_died_on_another_cluster_is_not_touched(released: Place) -> None:

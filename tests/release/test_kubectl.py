@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 import requests
 
-from catsdogs.clusters import kubectl_call
+from catsdogs.clusters import kubectl, kubectl_call
 from catsdogs.clusters.cluster import CANDIDATE, NotRolledOut
 from catsdogs.clusters.detached import answers
 from catsdogs.clusters.kubectl import KubectlCluster
 from catsdogs.clusters.process import Processes
 from catsdogs.errors import CatsdogsError, UsageError
-from catsdogs.release import place as place_module
 from catsdogs.release.result import ReleaseResult
 from catsdogs.release.rollback import rollback
 from catsdogs.release.stage import release
@@ -74,11 +73,11 @@ def rig(
     (tmp_path / "eval").symlink_to(base.folder / "eval")
     kube = Kube(dict(images), {PUBLIC_NAME: Deployment(GOOD, 2, GOOD), f"{PUBLIC_NAME}-candidate": Deployment(GOOD, 0)})
     monkeypatch.setattr(kubectl_call, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(place_module, "KubectlCluster", lambda *words: KubectlCluster(*words, poll_seconds=0.05))
+    monkeypatch.setattr(kubectl, "POLL_SECONDS", 0.05)
     monkeypatch.setenv("HOME", str(tmp_path))  # where kubectl caches what it discovers
     with api_server(kube, tmp_path) as config:
         monkeypatch.setenv("KUBECONFIG", str(config))
-        cluster = KubectlCluster("cats-dogs", PUBLIC_NAME, None, None, poll_seconds=0.05)
+        cluster = KubectlCluster("cats-dogs", PUBLIC_NAME, None, None)
         try:
             yield Rig(kube, here, cluster)
         finally:

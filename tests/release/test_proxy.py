@@ -16,6 +16,7 @@ from catsdogs.files import write_json
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    port: int
     hold: threading.Event
     entered: threading.Event
 
@@ -24,7 +25,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/slow":
             self.entered.set()
             self.hold.wait(30)
-        data = b"%d:" % self.server.server_address[1] + body  # type: ignore[str-bytes-safe]
+        data = f"{self.port}:".encode() + body
         self.send_response(418 if self.path == "/teapot" else 200)
         self.send_header("X-Kept", self.headers.get("X-Sent", "none"))
         self.send_header("Content-Length", str(len(data)))
@@ -37,9 +38,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def backend() -> Iterator[tuple[str, type[_Handler]]]:
-    handler = type("Handler", (_Handler,), {"hold": threading.Event(), "entered": threading.Event()})
+    class Handler(_Handler):
+        hold, entered = threading.Event(), threading.Event()
+
+    handler = Handler
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
+    handler.port = server.server_address[1]
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}", handler
@@ -88,7 +93,12 @@ def test_what_is_under_way_is_waited_for(front: Front) -> None:
         assert handler.entered.wait(10)
         front.lead_to([new])
         drained = threading.Event()
-        waiting = threading.Thread(target=lambda: (front.drained([old], 30), drained.set()))
+
+        def wait() -> None:
+            front.drained([old], 30)
+            drained.set()
+
+        waiting = threading.Thread(target=wait)
         waiting.start()
         assert requests.post(front.address(), data=b"x", timeout=10).text.startswith(new.rpartition(":")[2])
         assert not drained.wait(0.5)

@@ -15,6 +15,7 @@ from catsdogs.release.lease import Busy
 from catsdogs.release.result import ReleaseResult
 from catsdogs.release.rollback import rollback
 from catsdogs.release.stage import release
+from catsdogs.release.watch import watch
 from catsdogs.settings.release import ReleaseSettings, RollbackSettings
 from tests.release.places import Place, client, place
 
@@ -95,14 +96,12 @@ def test_what_fails_after_the_switch_is_restored(
 ) -> None:
     before = released.public()
     if "watch_seconds" in options:  # a service that answers the smoke test but not its users
-        from catsdogs.release import stage
-
-        good = stage.watch
+        good = watch
 
         async def spoilt(address: str, *rest: Any) -> Any:
             return await good(address + "/nowhere", *rest)
 
-        monkeypatch.setattr(stage, "watch", spoilt)
+        monkeypatch.setattr("catsdogs.release.stage.watch", spoilt)
     with client(before.address) as seen:
         result = ship(released, "better", **options)
     assert not result.passed and result.decision.action == "restored"
@@ -157,37 +156,36 @@ def test_a_rollback_to_an_image_that_no_longer_runs_stays_where_it_is(released: 
 
 
 def test_a_promotion_by_hand_meanwhile_wins(released: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    from catsdogs.release import stage
     from catsdogs.release.promote import promote
     from catsdogs.settings.promotion import PromoteSettings
 
-    watched = stage.watch
+    watched = watch
 
     async def meanwhile(*arguments: Any) -> Any:
         promote(PromoteSettings(bucket=released.store.url, who="Bob", why="by hand", mlflow_tracking_uri="none",
                                 model_path=released.models["flipped"]))
         return await watched(*arguments)
 
-    monkeypatch.setattr(stage, "watch", meanwhile)
+    monkeypatch.setattr("catsdogs.release.stage.watch", meanwhile)
     result = ship(released, "better")
     assert not result.passed and "Somebody promoted another model meanwhile" in result.decision.reasons[0]
     assert released.champion() == "c" * 64
 
 
 def test_a_release_started_twice(released: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    from catsdogs.release import stage
-
     refused: list[str] = []
-    good = stage.watch
+    good = watch
 
     async def second(*arguments: Any) -> Any:
-        for start in (lambda: ship(released, "good"), lambda: take_back(released)):
-            with pytest.raises(Busy) as caught:
-                start()
-            refused.append(str(caught.value))
+        with pytest.raises(Busy) as caught:
+            ship(released, "good")
+        refused.append(str(caught.value))
+        with pytest.raises(Busy) as caught:
+            take_back(released)
+        refused.append(str(caught.value))
         return await good(*arguments)
 
-    monkeypatch.setattr(stage, "watch", second)
+    monkeypatch.setattr("catsdogs.release.stage.watch", second)
     assert ship(released, "better").passed
     assert len(refused) == 2 and all(text.startswith("A release by Ada (") for text in refused)
     assert "is under way: wait for it; if it is dead, run this again after" in refused[0]

@@ -184,7 +184,7 @@ def test_a_damaged_manifest_is_refused(spoil: object, source: Path, tmp_path: Pa
     gzip.compress(json.dumps({"under": [], "removed": [], "packs": ["p"], "rows": [["a", "d", 1, 0, 5]]}).encode()),
     gzip.compress(json.dumps({"under": [], "removed": [], "packs": ["p"], "rows": [[5, "d", 0, 0, 5]]}).encode()),
     gzip.compress(json.dumps({"under": [], "removed": [], "packs": [], "rows": []}).encode()),
-])
+], ids=range(8))  # gzip writes the time of day, and the processes that test must agree on the names
 def test_a_damaged_tree_is_refused(value: bytes, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("catsdogs.versions.manifest.READS", 2)
     store = open_store(BucketSettings(bucket=str(source / "bucket")))

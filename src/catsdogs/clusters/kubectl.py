@@ -16,14 +16,11 @@ MANY_RESTARTS = 3  # a container that keeps ending, seen between two of its star
 
 
 class KubectlCluster:
-    def __init__(
-        self, namespace: str, deployment: str, context: str | None, public_address: str | None,
-        poll_seconds: float = POLL_SECONDS,
-    ) -> None:
+    def __init__(self, namespace: str, deployment: str, context: str | None, public_address: str | None) -> None:
         self.name = f"Deployment {deployment} in namespace {namespace}" + (f" of context {context}" if context else "")
         self._kubectl = Kubectl(namespace, context)
         self._public, self._candidate = deployment, f"{deployment}-candidate"
-        self._address, self._poll = public_address, poll_seconds
+        self._address = public_address
         self._forwards: dict[str, Forward] = {}
 
     def pinned(self, image: str) -> str:
@@ -109,7 +106,7 @@ class KubectlCluster:
                 raise NotRolledOut(f"The image {image} was not ready within {seconds:g} s: "
                                    f"{status.get('availableReplicas', 0)} of {deployment['spec'].get('replicas', 1)} "
                                    "replicas are.")
-            time.sleep(self._poll)
+            time.sleep(POLL_SECONDS)
 
     def _pods(self, name: str) -> list[dict[str, Any]]:
         labels = self._deployment(name)["spec"]["selector"]["matchLabels"]

@@ -4,12 +4,14 @@ import os
 import stat
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from catsdogs.errors import BadImage, CatsdogsError, UsageError
+from catsdogs.versions.tree import Row
 
 MAX_FILE_BYTES = 100 * 1024 * 1024
 MAX_UNPACK_RATIO = 20  # photos hardly compress: 1.0 to 1.3 in real archives
@@ -23,6 +25,14 @@ class SourceFile:
 
     name: str
     label: str
+    row: Row | None = None  # where its bytes lie, of a file in a bucket
+
+
+class Reader(Protocol):
+    """What workers get of a source."""
+
+    def contents(self, files: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, bytes | BadImage]]:
+        """Each file with its bytes, or with why there are none; in any order."""
 
 
 class FolderSource:
@@ -55,6 +65,9 @@ class FolderSource:
             return path.read_bytes()
         except OSError as error:
             raise BadImage("unreadable", f"Cannot be read: {error.strerror}.") from None
+
+    def contents(self, files: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, bytes | BadImage]]:
+        return _one_by_one(self.read, files)
 
 
 class ZipSource:
@@ -97,6 +110,9 @@ class ZipSource:
         except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
             raise BadImage("unreadable", f"The archive's entry cannot be read: {error}.") from None
 
+    def contents(self, files: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, bytes | BadImage]]:
+        return _one_by_one(self.read, files)
+
 
 @lru_cache(maxsize=1)
 def _open_archive(path: Path, process: int) -> zipfile.ZipFile:
@@ -123,6 +139,17 @@ def open_source(source_dir: Path | None, zip_path: Path | None, output_dir: Path
     if output_dir.resolve().is_relative_to(source.root):
         raise UsageError(f"--output-dir {output_dir} lies inside the source {source.root}: name one outside of it.")
     return source
+
+
+def _one_by_one(
+    read: Callable[[str], bytes], files: Iterable[SourceFile]
+) -> Iterator[tuple[SourceFile, bytes | BadImage]]:
+    for file in files:
+        try:
+            data: bytes | BadImage = read(file.name)
+        except BadImage as error:
+            data = error
+        yield file, data
 
 
 def is_system_file(name: str) -> bool:
@@ -186,7 +213,11 @@ def _refuse_unclear(paths: list[str], depth: int, folders: set[str]) -> None:
 
 def _check_bytes(size: int) -> None:
     if size > MAX_FILE_BYTES:
-        raise BadImage("too-large", f"{size:,} bytes are more than {MAX_FILE_BYTES:,}.")
+        raise too_large(size)
+
+
+def too_large(size: int) -> BadImage:
+    return BadImage("too-large", f"{size:,} bytes are more than {MAX_FILE_BYTES:,}.")
 
 
 def _refuse(error: OSError) -> None:

@@ -2,34 +2,34 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from catsdogs.alike import Alike
 from catsdogs.artifacts import MANIFEST, ManifestRow, Verdict, read_manifest, write_manifest
-from catsdogs.errors import BadImage, CatsdogsError
-from catsdogs.files import claim_output, remove_partials, sha256
-from catsdogs.fixes import read_fixes, refuse_unknown
-from catsdogs.ingest.decide import decide
-from catsdogs.ingest.examine import Examination, examine
+from catsdogs.engine import Engine, open_engine
+from catsdogs.errors import UsageError
+from catsdogs.files import claim_output, remove_partials
+from catsdogs.fixes import read_fixes
 from catsdogs.ingest.journal import Journal
-from catsdogs.ingest.sources import Source, SourceFile, is_system_file, labelled, open_source
-from catsdogs.ingest.store import store
-from catsdogs.log import event, progress
-from catsdogs.pool import chunked, in_processes
+from catsdogs.ingest.judge import REJECTED, examined, judged, kept_by_class
+from catsdogs.ingest.sources import Source, SourceFile, labelled, open_source
+from catsdogs.ingest.store import MARK, store
+from catsdogs.ingest.versioned import ingest_version
+from catsdogs.log import event
+from catsdogs.pool import chunked
 from catsdogs.settings.data import IngestSettings
-from catsdogs.tables import write_table
+from catsdogs.settings.versions import bucket_of
+from catsdogs.versions.commit import resolved
+from catsdogs.versions.stored import Bucket
 
 CHUNK = 32  # files a task: the work of handing one over is then under 1 % of it
-MARK = ".catsdogs-ingest"
-REJECTED = "rejected.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
 class IngestResult:
-    output_dir: Path
+    output_dir: Path | str  # or bucket and version
     classes: dict[str, int]  # kept photos
     verdicts: dict[str, int]
     reasons: dict[str, int]  # of quarantined files
@@ -54,43 +54,57 @@ def ingest(settings: IngestSettings) -> IngestResult:
     """Check every file of the source, decide what to keep, and write photos, quarantine and manifest.
 
     Adds to what earlier runs left in the output folder. The manifest is written last; an interrupted run leaves
-    a journal of finished examinations and goes on from there.
+    a journal of finished examinations and goes on from there. With --bucket, source and output are versions there.
     """
+    with open_engine(settings) as engine:
+        return _on_versions(settings, engine) if settings.bucket else _on_folders(settings, engine)
+
+
+def _on_folders(settings: IngestSettings, engine: Engine) -> IngestResult:
     started = time.monotonic()
+    if settings.previous is not None:
+        raise UsageError("--previous names a version in a bucket: add --bucket, or leave it out; a folder is added to.")
     output = settings.output_dir
-    fixes = read_fixes(settings.fixes)
+    read_fixes(settings.fixes)  # what is wrong with them is said before the long work
     source = open_source(settings.source_dir, settings.zip_path, output)
-    files, outside = labelled(source.names())
-    if outside:
-        event("ignored", files=len(outside), because="outside the class folders", first=outside[:3])
+    files = _labelled(source.names())
     claim_output(output, MARK)
     remove_partials(output)
     previous = read_manifest(output) if (output / MANIFEST).exists() else []
-
     journal = Journal(output, previous)
-    with journal, progress("ingest", len(files), unit="files") as bar:
-        found = []
-        shared = (source, journal.known)
-        for rows in in_processes(_examine_chunk, shared, chunked(files, CHUNK), settings.workers):
-            journal.record(rows)
-            found += rows
-            bar.advance(len(rows))
-    _refuse_rotten(found, settings.max_bad_share, output)
-    refuse_unknown(fixes, (row.digest for row in (*previous, *found)), (row.label for row in (*previous, *found)))
-    rows = decide(
-        previous, found, bits=settings.near_duplicate_bits, max_per_class=settings.max_per_class,
-        alike=_alike(source, output, previous, found) if settings.near_duplicate_bits else None, fixes=fixes,
-    )
-    _refuse_empty_class(rows)
-    store(source, output, previous, rows, found, settings.workers)
+    found = examined(source, list(chunked(files, CHUNK)), journal, engine, journal.known)
+    rows = judged(settings, previous, found, output, _bytes_on_disk(source, output, previous, found))
+    store(source, output, previous, rows, found, engine)
     write_manifest(output, rows)
     journal.remove()
     (output / REJECTED).unlink(missing_ok=True)
     return _result(output, rows, len(files), time.monotonic() - started)
 
 
-def _alike(source: Source, output: Path, previous: list[ManifestRow], found: list[ManifestRow]) -> Alike:
-    """Compares photos by their pixels, wherever they lie now: in the source, or in the output of an earlier run."""
+def _on_versions(settings: IngestSettings, engine: Engine) -> IngestResult:
+    """The same on tar shards: kept photos stay where raw has them, only rows that name them are new."""
+    started = time.monotonic()
+    if settings.source_dir or settings.zip_path:
+        raise UsageError("--bucket reads the stage raw of a version: leave out --source-dir and --zip-path.")
+    read_fixes(settings.fixes)
+    bucket, commit = Bucket(bucket_of(settings.bucket, settings.dataset)), resolved(settings.commit)
+    raw = bucket.rows(commit, "raw")
+    files = _labelled(list(raw))
+    rows = ingest_version(settings, engine, bucket, commit, files, raw)
+    return _result(f"{bucket.store.url} {commit}", rows, len(files), time.monotonic() - started)
+
+
+def _labelled(names: list[str]) -> list[SourceFile]:
+    files, outside = labelled(names)
+    if outside:
+        event("ignored", files=len(outside), because="outside the class folders", first=outside[:3])
+    return files
+
+
+def _bytes_on_disk(
+    source: Source, output: Path, previous: list[ManifestRow], found: list[ManifestRow]
+) -> Callable[[str], bytes | None]:
+    """Photos by digest, wherever they lie now: in the source, or in the output of an earlier run."""
     sources = {row.digest: row.source for row in found if row.phash}
     paths = {row.digest: output / row.path for row in previous if row.verdict == Verdict.KEPT}
 
@@ -100,64 +114,15 @@ def _alike(source: Source, output: Path, previous: list[ManifestRow], found: lis
         path = paths.get(digest)
         return path.read_bytes() if path is not None and path.exists() else None
 
-    return Alike(read)
+    return read
 
 
-def _examine_chunk(
-    shared: tuple[Source, dict[str, Examination]], files: Sequence[SourceFile]
-) -> list[ManifestRow]:
-    source, known = shared
-    return [_row(file, _examine_file(source, known, file.name)) for file in files]
-
-
-def _examine_file(source: Source, known: dict[str, Examination], name: str) -> Examination:
-    try:
-        data = source.read(name)
-    except BadImage as error:
-        return Examination(digest="", reason=error.reason)
-    if is_system_file(name):
-        return Examination(digest=sha256(data), reason="system-file")
-    digest = sha256(data)
-    return known.get(digest) or examine(data, digest)
-
-
-def _row(file: SourceFile, seen: Examination) -> ManifestRow:
-    return ManifestRow(
-        digest=seen.digest, source=file.name, label=file.label, format=seen.format, width=seen.width,
-        height=seen.height, phash=seen.phash, group="", reason=seen.reason,
-        verdict=Verdict.QUARANTINED if seen.reason else Verdict.KEPT,
-    )
-
-
-def _refuse_rotten(found: list[ManifestRow], limit: float, output: Path) -> None:
-    judged = [row for row in found if row.reason != "system-file"]
-    bad = [row for row in judged if row.verdict == Verdict.QUARANTINED]
-    if judged and len(bad) / len(judged) > limit:
-        write_table(output / REJECTED, ManifestRow, bad)
-        most = ", ".join(f"{count} {reason}" for reason, count in Counter(row.reason for row in bad).most_common(3))
-        raise CatsdogsError(
-            f"{len(bad):,} of {len(judged):,} files are no usable photos ({most}), more than --max-bad-share "
-            f"{limit:g}: {output / REJECTED} lists them; mend the source or raise the share."
-        )
-
-
-def _refuse_empty_class(rows: list[ManifestRow]) -> None:
-    kept = _classes(rows)
-    for label in sorted({row.label for row in rows}):
-        if not kept.get(label):
-            raise CatsdogsError(f"No usable photo of the class {label!r} is left: every file of it was refused.")
-
-
-def _classes(rows: list[ManifestRow]) -> dict[str, int]:
-    return dict(sorted(Counter(row.label for row in rows if row.verdict == Verdict.KEPT).items()))
-
-
-def _result(output: Path, rows: list[ManifestRow], files: int, seconds: float) -> IngestResult:
+def _result(output: Path | str, rows: list[ManifestRow], files: int, seconds: float) -> IngestResult:
     kept = [row for row in rows if row.verdict == Verdict.KEPT]
     sizes = Counter(row.group for row in kept)
     return IngestResult(
         output_dir=output,
-        classes=_classes(rows),
+        classes=kept_by_class(rows),
         verdicts=dict(Counter(row.verdict.value for row in rows)),
         reasons=dict(Counter(row.reason for row in rows if row.verdict == Verdict.QUARANTINED)),
         groups=sum(size > 1 for size in sizes.values()),

@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catsdogs.artifacts import ManifestRow, Verdict
+from catsdogs.engine import Engine
 from catsdogs.errors import CatsdogsError
 from catsdogs.files import sha256, write_bytes
 from catsdogs.ingest.sources import Source
-from catsdogs.pool import chunked, in_processes
+from catsdogs.pool import chunked
 
 CHUNK = 64
+MARK = ".catsdogs-ingest"  # in a folder that is ours
 
 
 @dataclass(frozen=True)
@@ -23,21 +25,21 @@ class Copy:
 
 def store(
     source: Source, output: Path, previous: list[ManifestRow], rows: list[ManifestRow], found: list[ManifestRow],
-    workers: int,
+    engine: Engine,
 ) -> None:
     """Write what is missing, then remove what an earlier run put elsewhere.
 
     A photo of an earlier run whose source is gone keeps its file: it moves instead of being copied.
     """
     readable = {row.digest: row.source for row in found if row.digest}
-    wanted = {place for row in rows if (place := _place(row)) is not None}
+    wanted = {place for row in rows if (place := placed(row)) is not None}
     stale: dict[str, set[str]] = defaultdict(set)  # digest -> where its file may lie and no longer should
     for row in (*previous, *rows):
         for place in _places(row) - wanted:
             stale[row.digest].add(place)
     copies: dict[Path, Copy] = {}
     for row in rows:
-        place = _place(row)
+        place = placed(row)
         if place is None or (target := output / place).exists():
             continue
         if (name := readable.get(row.digest)) is not None:
@@ -46,7 +48,7 @@ def store(
             target.parent.mkdir(parents=True, exist_ok=True)
             earlier.rename(target)
     todo = list(copies.values())
-    for _ in in_processes(_write, source, chunked(todo, CHUNK), workers):
+    for _ in engine.map(_write, source, chunked(todo, CHUNK)):
         pass  # errors are raised here
     for place in sorted(set().union(*stale.values())):
         (output / place).unlink(missing_ok=True)
@@ -62,7 +64,7 @@ def _places(row: ManifestRow) -> set[str]:
     return places
 
 
-def _place(row: ManifestRow) -> str | None:
+def placed(row: ManifestRow) -> str | None:
     """Where the file belongs, if anywhere."""
     if not row.digest:
         return None

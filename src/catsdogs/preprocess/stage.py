@@ -8,23 +8,29 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from catsdogs.artifacts import SPLIT_NAMES, SPLITS, ManifestRow, Preprocessed, SplitRow, Verdict
 from catsdogs.artifacts import read_manifest, write_splits
+from catsdogs.engine import Engine, open_engine
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import claim_output, digest_of, remove_partials, write_bytes, write_json
 from catsdogs.images import PREPARATION, Pixels, encode
 from catsdogs.packed import pack
 from catsdogs.preprocess.splits import assign, check_ratios
+from catsdogs.preprocess.versioned import forget_finished, ingested_rows, resize_shards
 from catsdogs.settings.data import PreprocessSettings
+from catsdogs.settings.versions import bucket_of
+from catsdogs.versions.commit import resolved
+from catsdogs.versions.stored import Bucket
 
 MARK = ".catsdogs-preprocess"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessResult:
-    output_dir: Path
+    output_dir: Path | str  # or bucket and version
     image_size: int
     counts: dict[str, dict[str, int]]  # split -> class -> photos
     seconds: float
@@ -46,22 +52,61 @@ class PreprocessResult:
 
 
 def preprocess(settings: PreprocessSettings) -> PreprocessResult:
-    """Write `<split>/<class>/<digest>.jpg`, the packed arrays, and last `splits.csv` and `preprocess.json`."""
-    started = time.monotonic()
+    """Write `<split>/<class>/<digest>.jpg`, the packed arrays, and last `splits.csv` and `preprocess.json`.
+
+    With --bucket, input and output are stages of a version there, and the packed arrays are left out.
+    """
     check_ratios(settings.train_ratio, settings.val_ratio)
+    with open_engine(settings) as engine:
+        return _on_versions(settings, engine) if settings.bucket else _on_folders(settings, engine)
+
+
+def _on_folders(settings: PreprocessSettings, engine: Engine) -> PreprocessResult:
+    started = time.monotonic()
     output = settings.output_dir
     rows = _kept(settings.input_dir)
-    splits = assign(rows, settings.seed, settings.train_ratio, settings.val_ratio)
+    photos = _split(settings, rows, settings.input_dir, output)
     claim_output(output, MARK)
     _begin(output, settings.image_size)
+    pack(output, photos, settings.image_size, engine=engine, also=partial(_write_resized, output))
+    about = _about(settings, rows, photos)
+    write_splits(output, photos)
+    about.write(output / Preprocessed.FILE_NAME)
+    _remove_stale(output, photos)
+    return PreprocessResult(output_dir=output, image_size=settings.image_size, counts=about.counts,
+                            seconds=time.monotonic() - started)
 
-    photos = sorted(
-        (_split_row(row, splits[row.digest], settings.input_dir, output) for row in rows),
+
+def _on_versions(settings: PreprocessSettings, engine: Engine) -> PreprocessResult:
+    started = time.monotonic()
+    bucket, commit = Bucket(bucket_of(settings.bucket, settings.dataset)), resolved(settings.commit)
+    ingested = bucket.rows(commit, "ingested")
+    rows = _two_classes(ingested_rows(bucket, ingested), f"{bucket.store.url} {commit}")
+    # As the folders lie after a pull: side by side.
+    photos = _split(settings, rows, Path("ingested"), Path("processed"))
+    resized = resize_shards(settings, engine, bucket, ingested, photos, {row.digest: row.path for row in rows})
+    about = _about(settings, rows, photos)
+    with TemporaryDirectory(prefix="catsdogs-") as temporary:
+        folder = Path(temporary)
+        write_json(folder / MARK, _wanted(settings.image_size))
+        write_splits(folder, photos)
+        about.write(folder / Preprocessed.FILE_NAME)
+        bucket.publish(commit, "processed", resized, folder)
+    forget_finished(settings, bucket)
+    return PreprocessResult(output_dir=f"{bucket.store.url} {commit}", image_size=settings.image_size,
+                            counts=about.counts, seconds=time.monotonic() - started)
+
+
+def _split(settings: PreprocessSettings, rows: list[ManifestRow], input_dir: Path, output: Path) -> list[SplitRow]:
+    splits = assign(rows, settings.seed, settings.train_ratio, settings.val_ratio)
+    return sorted(
+        (_split_row(row, splits[row.digest], input_dir, output) for row in rows),
         key=lambda photo: (SPLIT_NAMES.index(photo.split), photo.label, photo.digest),
     )
-    pack(output, photos, settings.image_size, workers=settings.workers, also=partial(_write_resized, output))
-    counts = _counts(photos)
-    about = Preprocessed(
+
+
+def _about(settings: PreprocessSettings, rows: list[ManifestRow], photos: list[SplitRow]) -> Preprocessed:
+    return Preprocessed(
         classes=sorted({row.label for row in rows}),
         image_size=settings.image_size,
         preparation=PREPARATION,
@@ -70,29 +115,27 @@ def preprocess(settings: PreprocessSettings) -> PreprocessResult:
         val_ratio=settings.val_ratio,
         manifest_digest=digest_of(sorted([row.digest, row.label, row.group] for row in rows)),
         splits_digest=digest_of([[photo.digest, photo.split, photo.label] for photo in photos]),
-        counts=counts,
-    )
-    write_splits(output, photos)
-    about.write(output / Preprocessed.FILE_NAME)
-    _remove_stale(output, photos)
-    return PreprocessResult(
-        output_dir=output, image_size=settings.image_size, counts=counts, seconds=time.monotonic() - started
+        counts=_counts(photos),
     )
 
 
 def _kept(folder: Path) -> list[ManifestRow]:
     if not folder.is_dir():
         raise UsageError(f"{folder} does not exist: run `catsdogs ingest` first, or name --input-dir.")
-    rows = [row for row in read_manifest(folder) if row.verdict == Verdict.KEPT]
-    if len({row.label for row in rows}) < 2:
-        raise CatsdogsError(f"{folder} holds photos of fewer than two classes: run `catsdogs ingest` with all of them.")
-    return rows
+    return _two_classes(read_manifest(folder), folder)
+
+
+def _two_classes(rows: list[ManifestRow], where: object) -> list[ManifestRow]:
+    kept = [row for row in rows if row.verdict == Verdict.KEPT]
+    if len({row.label for row in kept}) < 2:
+        raise CatsdogsError(f"{where} holds photos of fewer than two classes: run `catsdogs ingest` with all of them.")
+    return kept
 
 
 def _begin(output: Path, image_size: int) -> None:
     """Clear resized photos of another size: what lies in the split folders is always of the size in the mark."""
     remove_partials(output)
-    wanted = {"image_size": image_size, "preparation": PREPARATION}
+    wanted = _wanted(image_size)
     mark = output / MARK
     if mark.read_text() and json.loads(mark.read_text()) == wanted:
         return
@@ -101,6 +144,10 @@ def _begin(output: Path, image_size: int) -> None:
     for split in SPLIT_NAMES:
         shutil.rmtree(output / split, ignore_errors=True)
     write_json(mark, wanted)
+
+
+def _wanted(image_size: int) -> dict[str, Any]:
+    return {"image_size": image_size, "preparation": PREPARATION}
 
 
 def _split_row(row: ManifestRow, split: str, input_dir: Path, output: Path) -> SplitRow:

@@ -54,8 +54,7 @@ def new_record(
 ) -> Record:
     now = time.time()
     return Record(
-        id=secrets.token_hex(6), kind=kind, who=who, why=why, host=this_process(),
-        cluster=cluster, started=now, expires=now + seconds, beat=0,
-        phase="candidate" if kind == "release" else "public", image=image, previous_image=previous_image, model=model,
+        id=secrets.token_hex(6), kind=kind, who=who, why=why, host=this_process(), cluster=cluster, started=now,
+        expires=now + seconds, beat=0, phase="candidate", image=image, previous_image=previous_image, model=model,
         champion=champion, evidence={},
     )

@@ -28,9 +28,9 @@ def alone(store: Store, settings: MovingSettings, cluster: Cluster, wanted: Reco
     Raises Busy where another one lives.
     """
     decision = put_in_order(store, settings, cluster)
-    if decision is not None:  # the cluster may run another image now than when the wish was written
-        wanted = wanted.model_copy(update={"previous_image": cluster.current_image(), "champion": standing_id(store)})
     with held(store, wanted, unfinished(store), settings.lease_seconds) as lease:
+        # Another release may have ended since these were looked up.
+        lease.advance("candidate", previous_image=cluster.current_image(), champion=standing_id(store))
         yield lease, decision.text() if decision else ""
 
 
@@ -58,15 +58,19 @@ def standing_id(store: Store) -> str | None:
 
 
 def _finish(store: Store, settings: MovingSettings, cluster: Cluster, lease: Lease) -> Decision:
-    dead = lease.record
-    if dead.phase == "passed" or dead.kind == "rollback":
-        if dead.kind == "rollback":
-            settle(cluster, lease, dead.image, settings.rollout_seconds)
-        now = champion(store)
-        if (now.value.decision.id if now.value else None) == dead.champion or _is(now.value and now.value.model, dead):
-            cluster.stop_candidate()
-            signed = settings.model_copy(update={"who": dead.who, "why": dead.why})
-            return move(store, signed, now, dead.model, dead.kind, evidence=dead.evidence).decision
+    dead, now = lease.record, champion(store)
+    standing = now.value.decision if now.value else None
+    if now.value is not None and standing is not None and dead.phase != "candidate" and now.value.model == dead.model:
+        settle(cluster, lease, dead.image, settings.rollout_seconds)  # it died after it had moved the champion
+        cluster.stop_candidate()
+        record(store, standing)
+        return standing
+    completed = dead.phase == "passed" or dead.kind == "rollback" and dead.phase == "public"
+    if completed and (standing.id if standing else None) == dead.champion:
+        settle(cluster, lease, dead.image, settings.rollout_seconds)
+        cluster.stop_candidate()
+        signed = settings.model_copy(update={"who": dead.who, "why": dead.why})
+        return move(store, signed, now, dead.model, dead.kind, evidence=dead.evidence).decision
     action: Action = "abandoned"
     if dead.phase != "candidate":
         settle(cluster, lease, dead.previous_image, settings.rollout_seconds)
@@ -74,10 +78,6 @@ def _finish(store: Store, settings: MovingSettings, cluster: Cluster, lease: Lea
     lease.look()
     cluster.stop_candidate()
     return write_down(store, settings, lease, action, [f"the {dead.kind} by {dead.who} died in the phase {dead.phase}"])
-
-
-def _is(model: object, dead: Record) -> bool:
-    return model is not None and model == dead.model
 
 
 def settle(cluster: Cluster, lease: Lease, image: str | None, seconds: float) -> None:

@@ -43,6 +43,10 @@ def _rolled_back(settings: RollbackSettings, store: Store, cluster: Cluster) -> 
                         model=back, champion=standing.id if standing else None)
     said = recovered.text() if recovered else None
     with alone(store, settings, cluster, wanted) as (lease, _):
+        if lease.record.champion != (standing.id if standing else None):
+            lease.advance("done")
+            raise CatsdogsError("The champion changed just now: look at it, and run this again if it is still wanted.")
+        lease.advance("public")
         try:
             settle(cluster, lease, back.image, settings.rollout_seconds)
             _smoke(cluster, settings)

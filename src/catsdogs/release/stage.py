@@ -77,11 +77,12 @@ class _Release:
             decision = self.crown()
         except Lost:
             raise
-        except (CatsdogsError, OSError, KeyboardInterrupt) as error:
-            reason = "it was interrupted" if isinstance(error, KeyboardInterrupt) else str(error).rstrip(".")
-            logs = self.logs()
+        except BaseException as error:  # whatever it is: users must not be left with half a release
+            known = isinstance(error, CatsdogsError | OSError)
+            reason = str(error).rstrip(".") if known else f"it was interrupted ({type(error).__name__})"
+            logs = self.logs() if known else []
             decision = self.undo(reason)
-            if isinstance(error, KeyboardInterrupt):
+            if not known:
                 self.lease.advance("done")
                 raise
         self.lease.advance("done")
@@ -92,7 +93,6 @@ class _Release:
 
     def try_candidate(self) -> None:
         """Everything that can be known without a user's request. Raises CatsdogsError."""
-        mirror(self.settings, "challenger", self.lease.record.model, None, self.store.url)
         self.lease.look()
         address = self.cluster.start_candidate(self.image, self.settings.ready_seconds)
         self.step(f"the candidate {self.image} is ready")
@@ -103,6 +103,7 @@ class _Release:
                                 "model")
         commit = self.expected.commit if self.expected else model.commit
         self.lease.advance("candidate", model=model.model_copy(update={"image": self.image, "commit": commit}))
+        mirror(self.settings, "challenger", self.lease.record.model, None, self.store.url)
         self.judge(address)
 
     def judge(self, candidate: str) -> None:

@@ -1,7 +1,7 @@
 """Settings of the stages that handle photos."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -21,7 +21,26 @@ class SampleSettings(Settings):
     """The same seed draws the same pictures."""
 
 
-class IngestSettings(Settings):
+class EngineSettings(Settings):
+    """Where a stage works, and where it finds and leaves its photos."""
+
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes (0: one per core this process may use)."""
+    engine: Literal["local", "ray"] = "local"
+    """Processes of this machine, or a Ray cluster (docs/scale.md); the result is the same, byte for byte."""
+    ray_address: str | None = None
+    """Ray cluster to join: an address, or `auto` inside one (default: a Ray of its own on this machine)."""
+    bucket: str = ""
+    """Work on a version in this bucket instead of on folders: read the stage before, add this one."""
+    commit: str | None = None
+    """The version in --bucket (default: the commit that is checked out)."""
+    dataset: str = "cats-dogs"
+    """Name below datasets/ in the bucket."""
+    cache_dir: Path = Path(".catsdogs")
+    """With --bucket: folder that keeps what an interrupted run has finished; may be deleted."""
+
+
+class IngestSettings(EngineSettings):
     """Check raw photos, drop duplicates, sort them into one folder per class, and write a manifest."""
 
     model_config = config("INGEST")
@@ -41,11 +60,11 @@ class IngestSettings(Settings):
     where their pixels agree as well (0: equal hashes only)."""
     fixes: Path | None = None
     """Corrections to apply: a YAML list (default: fixes.yaml, where it exists)."""
-    workers: Annotated[int, Field(ge=0)] = 0
-    """Processes (0: one per core this process may use)."""
+    previous: str | None = None
+    """Version in --bucket whose ingested photos to add to, as a folder is added to; their splits stay."""
 
 
-class PreprocessSettings(Settings):
+class PreprocessSettings(EngineSettings):
     """Resize the photos and split them into train, val and test by content."""
 
     model_config = config("PREPROCESS")
@@ -62,5 +81,5 @@ class PreprocessSettings(Settings):
     """Share to choose the best epoch with; what remains is the test split."""
     seed: int = 42
     """Another seed gives another split."""
-    workers: Annotated[int, Field(ge=0)] = 0
-    """Processes (0: one per core this process may use)."""
+    shard_photos: Count = 2048
+    """With --bucket: photos that one task resizes into one shard."""

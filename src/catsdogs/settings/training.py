@@ -7,7 +7,7 @@ from pydantic import AfterValidator, AliasChoices, Field
 
 from catsdogs.settings.base import Count, Duration, Settings, Share, config
 
-VARIANTS = ("baseline", "wider", "wide", "fast")
+VARIANTS = ("baseline", "wider", "wide", "fast", "auto")
 PRETRAINED = "pretrained:"
 
 
@@ -41,7 +41,8 @@ class TrainSettings(Settings):
     learning_rate: Annotated[float, Field(gt=0)] = 0.001
     """Step size of Adam; `fast` trains its convolutions with Muon at 60 times as much."""
     model_variant: Variant = "baseline"
-    """Network to train: baseline, wider, fast (`catsdogs models` compares them), or pretrained:<hub name or folder>."""
+    """Network to train: baseline, wider, fast (`catsdogs models` compares them), pretrained:<hub name or folder>; auto
+    tries the first three within --time-budget."""
     target_error: Share = 0.02
     """Share of wrong answers to allow above the confidence that `unsure` answers lie below."""
     seed: int = 42

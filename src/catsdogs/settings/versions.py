@@ -28,6 +28,11 @@ class BucketSettings(Settings):
     """Address of a server that stands in for Google's, without credentials."""
 
 
+def bucket_of(address: str, dataset: str) -> BucketSettings:
+    """A bucket that another command's flags name; the rest as the environment says (CATSDOGS_TRANSFERS, ...)."""
+    return BucketSettings(bucket=address, dataset=dataset)
+
+
 class TreeSettings(BucketSettings):
     """What lies on disk."""
 

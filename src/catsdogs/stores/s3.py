@@ -1,8 +1,7 @@
-"""S3 and what speaks like it. botocore finds the credentials (and refreshes them), the endpoint, and signs."""
+"""S3 and what speaks like it."""
 
 import base64
 import hashlib
-import threading
 from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
@@ -10,37 +9,23 @@ from typing import Any
 from urllib.parse import quote, unquote, urlencode
 from xml.etree import ElementTree
 
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.configprovider import ConfiguredEndpointProvider
-from botocore.exceptions import BotoCoreError
-from botocore.session import Session
-
 from catsdogs.errors import CatsdogsError
+from catsdogs.stores.amazon import Amazon, signed
 from catsdogs.stores.http import Answer, Body, Http, Passing
 from catsdogs.stores.store import PIECE, Changed, Content, Entry, Exists, Missing
 
 LARGEST = 5 * 1024**3  # bytes that S3 takes in one request
 MOVED = frozenset({301, 307})
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # sha256 of nothing
 
 
 class S3Store:
     def __init__(self, bucket: str, prefix: str, transfers: int, stall_seconds: float) -> None:
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._bucket, self._prefix = bucket, prefix + "/" if prefix else ""
-        session = Session()
-        try:
-            self._region = session.get_config_variable("region") or "us-east-1"
-            self._credentials = session.get_credentials()
-            self._endpoint = ConfiguredEndpointProvider(
-                full_config=session.full_config, scoped_config=session.get_scoped_config(), client_name="s3").provide()
-        except BotoCoreError as error:
-            raise CatsdogsError(f"The AWS configuration cannot be read: {error}") from None
-        if self._credentials is None:
-            raise CatsdogsError("No AWS credentials: run `aws configure`, or set AWS_ACCESS_KEY_ID and "
-                                "AWS_SECRET_ACCESS_KEY.")
+        self._amazon = Amazon()
+        self._region = self._amazon.region
         self._http = Http(transfers, stall_seconds)
-        self._lock = threading.Lock()  # refreshing credentials
 
     @property
     def requests(self) -> int:
@@ -145,38 +130,21 @@ class S3Store:
     def _address(self, key: str | None, query: dict[str, str] | None) -> str:
         path = "" if key is None else quote(self._prefix + key, safe="/~")
         end = f"?{urlencode(sorted(query.items()), quote_via=quote)}" if query else ""
-        if self._endpoint:
-            return f"{self._endpoint.rstrip('/')}/{self._bucket}/{path}{end}"
+        if self._amazon.endpoint:
+            return f"{self._amazon.endpoint.rstrip('/')}/{self._bucket}/{path}{end}"
         host = f"s3.{self._region}.amazonaws.com" + (".cn" if self._region.startswith("cn-") else "")
         if "." in self._bucket:  # TLS certificates cover one label
             return f"https://{host}/{self._bucket}/{path}{end}"
         return f"https://{self._bucket}.{host}/{path}{end}"
 
     def _signed(self, method: str, url: str, extra: dict[str, str], content: Content | None) -> dict[str, str]:
-        with self._lock:
-            try:
-                frozen = self._credentials.get_frozen_credentials()
-            except BotoCoreError as error:
-                raise Passing(f"the AWS credentials could not be refreshed: {error}") from None
-        request = AWSRequest(method=method, url=url, headers=extra)
-        _Signer(frozen, "s3", self._region, (content or Content.of(b"")).sha256).add_auth(request)
-        return dict(request.headers.items())
+        digest = EMPTY if content is None else content.sha256
+        return signed(method, url, extra, digest, self._amazon.keys(), self._region)
 
     def _missing(self, key: str, answer: Answer) -> CatsdogsError:
         if b"NoSuchBucket" in answer.data or not key:
             return CatsdogsError(f"There is no bucket {self.url}: create it, or name another --bucket.")
         return Missing(key, self.url)
-
-
-class _Signer(S3SigV4Auth):  # type: ignore[misc]
-    """Signs with a digest that is known already, rather than read the body once more."""
-
-    def __init__(self, credentials: Any, service: str, region: str, digest: str) -> None:
-        super().__init__(credentials, service, region)
-        self._digest = digest
-
-    def payload(self, request: Any) -> str:
-        return self._digest
 
 
 def _xml(answer: Answer) -> ElementTree.Element:

@@ -129,7 +129,7 @@ class _Keeper:
         return Epoch(
             epoch=number, train_loss=training.epoch_loss / seen, val_loss=cross_entropy(logits, val.labels),
             val_accuracy=float((logits.argmax(1) == val.labels).mean()),
-            images_per_second=seen / training.epoch_seconds,
+            images_per_second=seen / training.epoch_seconds, seconds=round(training.seconds, 3),
         )
 
 

@@ -8,6 +8,7 @@ import torch
 
 from catsdogs.artifacts import Lineage
 from catsdogs.reports import Epoch, TrainingMetrics
+from catsdogs.errors import UsageError
 from catsdogs.export import export
 from catsdogs.files import sha256_file
 from catsdogs.nets.registry import variant_name
@@ -15,6 +16,7 @@ from catsdogs.packed import PackedPhotos
 from catsdogs.provenance import commit, versions
 from catsdogs.settings.training import TrainSettings
 from catsdogs.slices import slices_of
+from catsdogs.train.auto import AUTO, chosen
 from catsdogs.train.curves import plot_curves
 from catsdogs.train.device import Device
 from catsdogs.train.loop import answers, fit
@@ -43,6 +45,9 @@ def train(settings: TrainSettings) -> TrainResult | Helped:
 
 
 def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> TrainResult:
+    if processes.count > 1 and settings.model_variant == AUTO:
+        raise UsageError("--model-variant auto compares networks in one process: start without torchrun, or name one.")
+    settings = chosen(settings)
     tracker.parameters({
         "model_variant": variant_name(settings.model_variant), "epochs": settings.epochs,
         "batch_size": settings.batch_size, "learning_rate": settings.learning_rate, "seed": settings.seed,

@@ -71,6 +71,15 @@ def push(settings: PushSettings) -> PushResult:
                       seconds=time.monotonic() - started)
 
 
+@dataclass(frozen=True)
+class _Found:
+    files: list[tuple[str, str, int]]  # path, digest, length; not filled in where nobody asks for it
+    digest: str  # of the tree
+    name: str  # of the tree object
+    packs: int = 0  # uploaded now
+    uploaded: int = 0  # bytes of them
+
+
 @dataclass
 class _Push:
     settings: PushSettings
@@ -85,8 +94,31 @@ class _Push:
             listed = pool.submit(list_shelf, self.store, self.layout) if self.shelf is None else None
             files = scan(self.settings, stage)
             memory = Memory(self.settings, stage, forget=self.settings.rehash)
+            digest = memory.tree(files)
             before = asked.result()
             self.shelf = listed.result() if listed else self.shelf
+        assert self.shelf is not None
+        plain = self.settings.unpacked or stage == "models"
+        unchanged = self._stored_tree(stage, digest, before) if digest and not plain else None
+        if digest and unchanged:
+            done = _Found([], digest, unchanged)
+            size = sum(file.size for file in files)
+        else:
+            done = self._look_and_store(stage, files, memory, before)
+            size = sum(length for _, _, length in done.files)
+        copied = push_plain(self.store, self.layout.plain(self.commit, stage), files, done.files,
+                            self.settings.transfers, claimed=before is not None or stage == "raw") if plain else 0
+        if before is None:
+            self._write(VersionManifest(
+                commit=self.commit, stage=stage, created=time.time(), files=len(files), size=size, tree=done.name,
+                tree_digest=done.digest, unpacked=plain,
+            ).sealed())
+        return StagePushed(files=len(files), size=size, packs=done.packs, uploaded=done.uploaded, plain=copied,
+                           before=before is not None)
+
+    def _look_and_store(self, stage: str, files: list[LocalFile], memory: Memory,
+                        before: VersionManifest | None) -> "_Found":
+        """Each file's digest, and packs and a tree for what the bucket lacks."""
         assert self.shelf is not None
         known: dict[str, str] = {}
         first = not self.shelf.packs and stage != "models"
@@ -95,24 +127,13 @@ class _Push:
         with progress(f"push {stage}", len(files), unit="files") as bar:
             found = [(file.path, known[file.path], file.size) for file in files] if known else []
             digest = tree_digest(found)
-            packs = uploaded = 0
             if known and (name := self._stored_tree(stage, digest, before)):
                 bar.advance(len(files))
+                done = _Found(found, digest, name)
             else:
-                found, digest, name, packs, uploaded = self._store(stage, files, known, memory, bar)
-        memory.save(files)
-        plain = 0
-        if self.settings.unpacked or stage == "models":
-            plain = push_plain(self.store, self.layout.plain(self.commit, stage), files, found,
-                               self.settings.transfers, claimed=before is not None or stage == "raw")
-        size = sum(length for _, _, length in found)
-        if before is None:
-            self._write(VersionManifest(
-                commit=self.commit, stage=stage, created=time.time(), files=len(found), size=size, tree=name,
-                tree_digest=digest, unpacked=self.settings.unpacked or stage == "models",
-            ).sealed())
-        return StagePushed(files=len(files), size=size, packs=packs, uploaded=uploaded, plain=plain,
-                           before=before is not None)
+                done = self._store(stage, files, known, memory, bar)
+        memory.save(files, done.digest)
+        return done
 
     def _stored_tree(self, stage: str, digest: str, before: VersionManifest | None) -> str | None:
         """The name of a tree that says exactly this, if there is one to build on."""
@@ -125,8 +146,8 @@ class _Push:
         return next((name for name in names if name.split("-")[1] == digest), None)
 
     def _store(self, stage: str, files: list[LocalFile], known: dict[str, str], memory: Memory,
-               bar: Progress) -> tuple[list[tuple[str, str, int]], str, str, int, int]:
-        """Packs and tree. Returns what was found, its digest, the tree's name, and how much was uploaded."""
+               bar: Progress) -> "_Found":
+        """Packs and tree."""
         assert self.shelf is not None
         shelf, trees = self.shelf, self._trees()
         stored: dict[str, Place] = {
@@ -152,7 +173,7 @@ class _Push:
         create_tree(self.store, self.layout, name, tree)
         shelf.known[name] = tree
         shelf.trees[name] = Entry(self.layout.tree(name), 0, time.time())
-        return found, digest, name, packs, uploaded
+        return _Found(found, digest, name, packs, uploaded)
 
     def _plain_rows(
         self, files: list[LocalFile], known: dict[str, str]

@@ -1,0 +1,123 @@
+"""`make bench-training`: how accurate `fast` is after 25 s, 5, 15 and 40 minutes, beside the plain recipe.
+
+Goes on where it stopped (a line a run in benchmarks/race.jsonl); the summary is benchmarks/TRAINING.md. Wall clock is
+of the whole command: imports, training from packed arrays, test, calibration and export.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from datetime import date
+from pathlib import Path
+
+from measure import measure
+from run import processor
+
+HERE = Path(__file__).parent
+LINES, SUMMARY = HERE / "race.jsonl", HERE / "TRAINING.md"
+BUDGETS = ("25s", "5m", "15m", "40m")
+PUBLISHED = 0.668  # of the plain recipe's two epochs
+EPOCHS_TO_PUBLISHED = 2
+
+
+def catsdogs(*arguments: object) -> tuple[dict, float, int]:
+    print("$ catsdogs", *arguments, flush=True)
+    measured = measure([sys.executable, "-m", "catsdogs", *map(str, arguments), "--json"])
+    return json.loads(measured.output), measured.seconds, measured.peak_bytes
+
+
+def prepared(photos: Path, work: Path, side: int) -> Path:
+    source = "--zip-path" if photos.is_file() else "--source-dir"
+    catsdogs("ingest", source, photos, "--output-dir", work / "ingested")
+    folder = work / f"processed-{side}"
+    catsdogs("preprocess", "--input-dir", work / "ingested", "--output-dir", folder, "--image-size", side)
+    return folder
+
+
+def race(folder: Path, budget: str, seed: int, batch: int, rate: float, work: Path) -> dict:
+    answer, seconds, peak = catsdogs(
+        "train", "--data-dir", folder, "--model-variant", "fast", "--time-budget", budget, "--seed", seed,
+        "--batch-size", batch, "--learning-rate", rate, "--output-model", work / "model.pt",
+        "--artifact-dir", work / "training", "--mlflow-tracking-uri", "none", "--no-resume")
+    return {"budget": budget, "seed": seed, "wall_seconds": seconds, "accuracy": answer["test_accuracy"],
+            "count": answer["accuracy"]["count"], "log_loss": answer["log_loss"], "auc": answer["auc"],
+            "calibration_error": answer["expected_calibration_error"], "peak_mb": peak / 1e6,
+            "images_per_second": answer["images_per_second"], "input_share": answer["input_share"],
+            "history": [[row["seconds"], row["val_accuracy"]] for row in answer["history"]]}
+
+
+def plain(folder: Path) -> dict:
+    """Images a second of the plain recipe, on a slice: seconds to its published accuracy are extrapolated from it."""
+    measured = measure([sys.executable, str(HERE / "training.py"), "plain", "--data-dir", str(folder)])
+    return {"plain": json.loads(measured.output)["images_per_second"]}
+
+
+def summary(rows: list[dict], photos: str, train: int) -> str:
+    lines = [
+        "# Results of `make bench-training`", "",
+        f"{date.today()}, {processor()}, {photos}, {train:,} training photos. Accuracy is of the served single model "
+        "on the test split; with several seeds the median, and lowest to highest.", "",
+        "| budget | runs | wall seconds | accuracy | log-loss | calibration error | AUC | images/s | input | memory |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for budget in BUDGETS:
+        mine = [row for row in rows if row.get("budget") == budget]
+        if mine:
+            lines.append("| " + " | ".join([
+                budget, str(len(mine)), _of(mine, "wall_seconds", "{:.0f}"), _of(mine, "accuracy", "{:.2%}"),
+                _of(mine, "log_loss", "{:.3f}"), _of(mine, "calibration_error", "{:.2%}"), _of(mine, "auc", "{:.4f}"),
+                _of(mine, "images_per_second", "{:.0f}"), _of(mine, "input_share", "{:.1%}"),
+                _of(mine, "peak_mb", "{:.0f} MB")]) + " |")
+    speeds = [row["plain"] for row in rows if "plain" in row]
+    if speeds:
+        speed = statistics.median(speeds)
+        seconds = EPOCHS_TO_PUBLISHED * train / speed
+        lines += ["", f"The plain recipe (benchmarks/training.py) trains {speed:.1f} images/s at 224 px, so its "
+                  f"published {PUBLISHED:.1%} after {EPOCHS_TO_PUBLISHED} epochs takes {seconds:,.0f} s (extrapolated "
+                  "from a slice)."]
+        reached = [row["wall_seconds"] for row in rows if row.get("budget") == "25s" and row["accuracy"] >= PUBLISHED]
+        if reached:
+            lines.append(f"`fast` was beyond that after {statistics.median(reached):.0f} s: "
+                         f"{seconds / statistics.median(reached):.0f} times sooner.")
+    return "\n".join(lines) + "\n"
+
+
+def _of(rows: list[dict], name: str, form: str) -> str:
+    values = [row[name] for row in rows]
+    middle = form.format(statistics.median(values))
+    return middle if len(values) == 1 else f"{middle} ({form.format(min(values))} to {form.format(max(values))})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=Path, required=True, help="zip or folder of real photos")
+    parser.add_argument("--work", type=Path, default=Path("build/race"), help="folder that is kept between calls")
+    parser.add_argument("--budgets", nargs="+", default=list(BUDGETS), choices=BUDGETS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--image-size", type=int, default=96)
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--learning-rate", type=float, default=0.002)
+    arguments = parser.parse_args()
+    rows = [json.loads(line) for line in LINES.read_text().splitlines()] if LINES.exists() else []
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    folder = prepared(arguments.photos, arguments.work, arguments.image_size)
+
+    def note(row: dict) -> None:
+        rows.append(row)
+        with LINES.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    for budget in arguments.budgets:
+        for seed in arguments.seeds:
+            if not any(row.get("budget") == budget and row["seed"] == seed for row in rows):
+                note(race(folder, budget, seed, arguments.batch_size, arguments.learning_rate, arguments.work))
+    if not any("plain" in row for row in rows):
+        note(plain(prepared(arguments.photos, arguments.work, 224)))
+    counts = json.loads((folder / "preprocess.json").read_text())["counts"]["train"]
+    SUMMARY.write_text(summary(rows, arguments.photos.name, sum(counts.values())))
+    print(SUMMARY.read_text())
+
+
+if __name__ == "__main__":
+    main()
