@@ -31,8 +31,9 @@ def test_the_extras_are_those_that_the_readme_and_the_errors_name() -> None:
                                                        "ray", "photos", "tracking", "tune"}
 
 
-def test_who_trains_can_ingest() -> None:
-    assert set(PROJECT["optional-dependencies"]["photos"]) <= set(PROJECT["optional-dependencies"]["train"])
+def test_who_trains_and_who_works_for_ray_can_ingest() -> None:
+    for extra in ("train", "ray"):
+        assert set(PROJECT["optional-dependencies"]["photos"]) <= set(PROJECT["optional-dependencies"][extra])
 
 
 def test_requirements_install_this_checkout_with_the_pins() -> None:
