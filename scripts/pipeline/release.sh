@@ -17,5 +17,8 @@ catsdogs release --image "$API_IMAGE" --commit "$COMMIT" --bucket "$BUCKET" --wh
 cat artifacts/release.json
 if ((status == 0)); then
   output address "$(python -c 'import json, sys; print(json.load(sys.stdin)["public_address"])' <artifacts/release.json)"
+elif grep -q '"decision"' artifacts/release.json; then
+  python -c 'import json, sys; print("refused:", *json.load(sys.stdin)["decision"]["reasons"], sep="\n  ")' \
+    <artifacts/release.json >&2
 fi
 exit "$status"

@@ -12,7 +12,7 @@ from typing import Any
 
 from scripts.rehearsal.workflow import Step, fill, job_outputs, push_steps, read
 
-LINES_SHOWN = 25
+LINES_SHOWN = 8
 STEP_SECONDS = 600.0
 """A step that takes longer is ended: the rehearsal must not hang."""
 

@@ -17,7 +17,7 @@ COMPLETE = [(0, "SuccessCriteriaMet=CompletionsReached Complete=CompletionsReach
 
 @pytest.fixture
 def cloud(tmp_path: Path) -> Fakes:
-    return fakes(tmp_path, "gcloud", "kubectl", "gh", "docker")
+    return fakes(tmp_path, "gcloud", "kubectl", "gh", "docker", "catsdogs")
 
 
 def test_every_missing_secret_is_named_at_once(cloud: Fakes) -> None:
@@ -119,6 +119,18 @@ def test_on_this_machine_the_jobs_own_arguments_run_in_docker(cloud: Fakes, tmp_
     (call,) = cloud.calls("docker")
     assert call[call.index(IMAGE) + 1:][:2] == ["job", "--work-dir=/app/data/job"]
     assert "--read-only" in call and not cloud.calls("kubectl")
+
+
+def test_a_release_hands_on_its_address_or_ends_with_its_reasons(cloud: Fakes) -> None:
+    given = {"API_IMAGE": IMAGE, "COMMIT": "abc", "BUCKET": "gs://mine", "WHO": "Ann"}
+    cloud.answer("catsdogs", "release", answers=[
+        (0, '{"public_address": "http://192.0.2.1"}'), (1, '{"decision": {"reasons": ["too slow", "too wrong"]}}'),
+        (2, "")])
+    released, refused, wrong = (cloud.run("release.sh", **given) for _ in range(3))
+    assert (released.returncode, released.stdout.splitlines()[-1]) == (0, "address=http://192.0.2.1")
+    assert (refused.returncode, refused.stderr) == (1, "refused:\n  too slow\n  too wrong\n")
+    assert wrong.returncode == 2 and "address=" not in wrong.stdout
+    assert ["--cluster", "kubectl"] == cloud.calls("catsdogs")[0][-5:-3]
 
 
 @pytest.mark.parametrize(("result", "said"), [("success", "is released"), ("failure", "was refused or rolled back"),
