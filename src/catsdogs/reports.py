@@ -37,7 +37,7 @@ class Epoch(Document):
     val_loss: float
     val_accuracy: float
     images_per_second: float
-    seconds: float = 0.0  # spent in steps since the training began
+    seconds: float = 0.0  # since the training began
 
 
 class TrainingMetrics(Document):

@@ -58,6 +58,7 @@ def fit(
     whole, rest = divmod(training.steps, len(batches))
     seen = whole * len(train.labels) + sum(map(batches.count, range(rest)))
     left = plan.epochs * len(train.labels) - seen if plan.seconds is None else 0
+    before = time.perf_counter()
     with watched() as interruption, progress("train", left, unit="images") as bar:
         while (done := plan.done(training.steps, len(batches), training.seconds)) < 1:
             number, step = divmod(training.steps, len(batches))
@@ -73,11 +74,13 @@ def fit(
                                processes=processes, interruption=interruption)
             except _Abandoned:
                 keeper.stop()
-            elapsed = time.perf_counter() - started
+            now = time.perf_counter()
             # one message, so that all processes agree on where they are
-            loss, seconds, asked = processes.total(part, elapsed * processes.first, interruption.asked)
+            loss, seconds, passed, asked = processes.total(
+                part, (now - started) * processes.first, (now - before) * processes.first, interruption.asked)
+            before = now
             _check_finite(loss, f"at step {step + 1} of epoch {number + 1}", plan.learning_rate)
-            training.count(loss * count, seconds)
+            training.count(loss * count, seconds, passed)
             after_step(training.steps, loss, count / seconds)
             bar.advance(count, note=f"epoch {number + 1}  {side} px  loss {loss:.3f}")
             ended = plan.done(training.steps, len(batches), training.seconds) == 1

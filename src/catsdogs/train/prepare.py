@@ -95,17 +95,17 @@ def _training_seconds(
 ) -> float | None:
     """What of the budget is left for steps, once the photos have been answered and the model is exported.
 
-    Raises UsageError where that is less than half of it.
+    Raises UsageError where that is less than a third of it.
     """
     if budget is None:
         return None
     count = 2 * (len(photos.val.labels) + FIT_ON) + len(photos.test.labels)
     after = SECONDS_AFTER + count * seconds_a_photo(network, photos.about.image_size, device)
     left = budget - seconds_alive() - after
-    if left < budget / 2:
+    if left < budget / 3:
         raise UsageError(
             f"--time-budget {budget:g}s is too short here: {budget - left:.0f} s of it go to starting, testing and "
-            f"exporting; give at least {2 * (budget - left):.0f}s."
+            f"exporting; give at least {1.5 * (budget - left):.0f}s."
         )
     return left
 

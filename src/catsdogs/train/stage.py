@@ -158,7 +158,7 @@ def _metrics(
         best_val_accuracy=training.best_row.val_accuracy,
         history=training.history,
         images_per_second=median(row.images_per_second for row in training.history),
-        input_share=training.input_seconds / training.seconds,
+        input_share=training.input_seconds / training.step_seconds,
         seconds=seconds,
         device=device.device.type,
         precision=str(device.precision).removeprefix("torch."),

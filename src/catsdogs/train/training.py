@@ -18,10 +18,11 @@ class Training:
     average: Average
     rates: list[list[float]]  # learning rate of each group of each optimiser at full height
     steps: int = 0
-    seconds: float = 0.0  # spent in steps
+    seconds: float = 0.0  # since the training began, validation and checkpoints included
+    step_seconds: float = 0.0  # of these, spent in steps
     epoch_loss: float = 0.0  # sum over the photos of this epoch so far
     epoch_seconds: float = 0.0
-    input_seconds: float = 0.0  # of `seconds`, spent on making batches
+    input_seconds: float = 0.0  # of `step_seconds`, spent on making batches
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     best_epoch: int = 0  # number of the best row of the history
     history: list[Epoch] = field(default_factory=list)
@@ -41,11 +42,12 @@ class Training:
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * share
 
-    def count(self, loss: float, seconds: float) -> None:
-        """Add a step: the sum of its photos' losses, and how long it took."""
+    def count(self, loss: float, seconds: float, passed: float) -> None:
+        """Add a step: the sum of its photos' losses, how long it took, and how long ago the one before it ended."""
         self.epoch_loss += loss
         self.epoch_seconds += seconds
-        self.seconds += seconds
+        self.step_seconds += seconds
+        self.seconds += passed
 
     def note(self, row: Epoch) -> None:
         """Keep a copy of the averaged weights where this epoch is the best: higher accuracy, then lower loss."""
@@ -77,7 +79,7 @@ class Training:
         self.history = [Epoch(**row) for row in state["history"]]
 
 
-_NUMBERS = ("steps", "seconds", "epoch_loss", "epoch_seconds", "input_seconds", "best_epoch")
+_NUMBERS = ("steps", "seconds", "step_seconds", "epoch_loss", "epoch_seconds", "input_seconds", "best_epoch")
 
 
 def _rank(row: Epoch) -> tuple[float, float]:
