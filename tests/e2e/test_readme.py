@@ -4,10 +4,14 @@ The block marked `install` and `make demo` are run by .ci/run; the one marked `t
 marked `docker` and `bundle` are run by tests/containers and tests/bundle.
 """
 
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,6 +131,31 @@ def test_dvc_reruns_only_what_depends_on_a_change(checkout: Path, stages_run: ob
     assert "preprocess" not in stages_run(train={"epochs": 4})
     assert stages_run(eval_batch={"per_class": 5}) == {"eval_batch"}
     assert "ingest" not in stages_run(preprocess={"seed": 1}) and "preprocess" in stages_run(preprocess={"seed": 1})
+
+
+def test_the_recorded_runs_are_shown(checkout: Path) -> None:
+    assert (checkout / "mlflow.db").exists(), "test_the_commands_of_the_readme_run comes first"
+    (line,) = commands("show")
+    port = free_port()
+    experiments = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search?max_results=10"
+    environment = os.environ | {"PATH": f"{checkout}/.venv/bin:{os.environ['PATH']}"}
+    with (checkout / "mlflow-ui.log").open("wb") as log:
+        process = subprocess.Popen(["bash", "-c", f"exec {line} --host 127.0.0.1 --port {port}"], cwd=checkout,
+                                   env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        for _ in range(600):
+            assert process.poll() is None, (checkout / "mlflow-ui.log").read_text()
+            try:
+                with urllib.request.urlopen(experiments, timeout=5) as answer:
+                    assert "catsdogs" in {each["name"] for each in json.load(answer)["experiments"]}
+                    break
+            except OSError:
+                time.sleep(0.2)
+        else:
+            raise AssertionError((checkout / "mlflow-ui.log").read_text())
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)  # it starts processes of its own
+        process.wait()
 
 
 def test_doors_and_commands_lists_are_complete(checkout: Path) -> None:
