@@ -79,7 +79,9 @@ def test_the_specifications_commands_are_there_word_for_word() -> None:
         assert line in text
 
 
-def test_the_commands_of_the_readme_run(checkout: Path) -> None:
+@pytest.fixture(scope="module")
+def ran(checkout: Path) -> Path:
+    """The checkout after every command; a fixture, so that no test depends on another one's having run before it."""
     lines = commands("run")
     repro = next(number for number, line in enumerate(lines) if "dvc repro" in line)
     for line in lines[:repro]:
@@ -90,6 +92,11 @@ def test_the_commands_of_the_readme_run(checkout: Path) -> None:
     _serve_and_ask(checkout)
     for line in lines[repro:]:
         run(line, checkout)
+    return checkout
+
+
+def test_the_commands_of_the_readme_run(ran: Path) -> None:
+    assert (ran / "dvc.lock").exists()
 
 
 def _serve_and_ask(checkout: Path) -> None:
@@ -124,8 +131,7 @@ def stages_run(checkout: Path) -> Iterator[object]:
     (checkout / "params.yaml").write_text(before)
 
 
-def test_dvc_reruns_only_what_depends_on_a_change(checkout: Path, stages_run: object) -> None:
-    assert (checkout / "dvc.lock").exists(), "test_the_commands_of_the_readme_run comes first"
+def test_dvc_reruns_only_what_depends_on_a_change(ran: Path, stages_run: object) -> None:
     assert stages_run() == set()
     assert "train" in stages_run(train={"epochs": 4})
     assert "preprocess" not in stages_run(train={"epochs": 4})
@@ -133,8 +139,8 @@ def test_dvc_reruns_only_what_depends_on_a_change(checkout: Path, stages_run: ob
     assert "ingest" not in stages_run(preprocess={"seed": 1}) and "preprocess" in stages_run(preprocess={"seed": 1})
 
 
-def test_the_recorded_runs_are_shown(checkout: Path) -> None:
-    assert (checkout / "mlflow.db").exists(), "test_the_commands_of_the_readme_run comes first"
+def test_the_recorded_runs_are_shown(ran: Path) -> None:
+    checkout = ran
     (line,) = commands("show")
     port = free_port()
     experiments = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search?max_results=10"
