@@ -2,10 +2,12 @@
 
 import ctypes
 import os
+import signal
 import time
 from pathlib import Path
 
 M_MMAP_THRESHOLD = -3  # of malloc.h
+PR_SET_PDEATHSIG = 1  # of prctl.h
 
 
 def cores() -> int:
@@ -37,3 +39,13 @@ def give_back_large_memory() -> None:
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
     except (OSError, AttributeError):
         return  # another C library: it has ways of its own
+
+
+def end_with_parent(parent: int) -> None:
+    """Have Linux send SIGTERM to this process when `parent`, which forked it, ends: even where that one was killed."""
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    except (OSError, AttributeError):
+        return  # not Linux
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)  # it ended before this was said

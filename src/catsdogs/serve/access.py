@@ -79,7 +79,7 @@ class Access:
             line["key"] = key
         if self.log_client and scope.get("client"):
             line["client"] = scope["client"][0]
-        print(json.dumps(line), file=sys.stderr)
+        sys.stderr.write(json.dumps(line) + "\n")  # at once: the lines of several processes must not mix
 
 
 def refusal(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

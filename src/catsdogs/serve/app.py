@@ -18,14 +18,15 @@ from catsdogs.serve.pages import page_routes
 from catsdogs.serve.predict import predict_routes
 from catsdogs.serve.protocol import protocol_routes
 from catsdogs.serve.service import Service
+from catsdogs.serve.shared import Shared
 from catsdogs.serve.state import Loaded
 from catsdogs.serve.swap import Swap
 from catsdogs.settings.serving import ServeSettings
 
 
-def create_app(settings: ServeSettings, loaded: Loaded) -> FastAPI:
+def create_app(settings: ServeSettings, loaded: Loaded, shared: Shared | None = None) -> FastAPI:
     """The app for these settings and a model that was checked, or the stub. Raises UsageError for odd keys."""
-    service, keys = Service(settings, loaded), read_keys(settings)
+    service, keys = Service(settings, loaded, shared), read_keys(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -44,7 +45,7 @@ def create_app(settings: ServeSettings, loaded: Loaded) -> FastAPI:
     app.add_middleware(BodyLimit, seconds=settings.body_seconds, default=settings.max_upload_bytes, of_path={
         "/predict/batch": settings.max_batch_bytes, "/v2/models/catsdogs/infer": settings.max_batch_bytes})
     if keys is not None:
-        app.add_middleware(KeyCheck, keys=keys, rate=settings.rate_per_key)
+        app.add_middleware(KeyCheck, keys=keys, rate=settings.rate_per_key, shared=shared)
     app.add_middleware(Access, metrics=service.metrics, model_version=lambda: service.current.version,
                        log_client=settings.log_client_address)
     app.add_middleware(SecurityHeaders)

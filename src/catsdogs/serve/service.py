@@ -13,6 +13,7 @@ from catsdogs.serve.errors import Refused
 from catsdogs.serve.heat import Explanation
 from catsdogs.serve.inference import Inference
 from catsdogs.serve.metrics import Metrics
+from catsdogs.serve.shared import Shared
 from catsdogs.serve.state import Current, Loaded, stub_prediction
 from catsdogs.settings.serving import ServeSettings
 
@@ -20,10 +21,15 @@ T = TypeVar("T")
 
 
 class Service:
-    def __init__(self, settings: ServeSettings, loaded: Loaded) -> None:
-        self.settings, self.current, self.metrics = settings, Current(loaded), Metrics()
+    def __init__(self, settings: ServeSettings, loaded: Loaded, shared: Shared | None = None) -> None:
+        self.settings, self.current, self.metrics = settings, Current(loaded), Metrics(shared)
+        self.board = self.metrics.board
         self.inference = Inference(self.predictor, settings, self.metrics) if loaded.predictor else None
-        self.metrics.answering(self.current.answer())
+        self.say()
+
+    def say(self) -> None:
+        """Tell the other processes what answers here, and what was refused."""
+        self.board.say(self.current.answer(), self.current.refusal)
 
     def predictor(self) -> Predictor:
         """Raises Refused with 404 where a stub answers."""
