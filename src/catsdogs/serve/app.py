@@ -10,12 +10,14 @@ from starlette.exceptions import HTTPException
 
 from catsdogs import __version__
 from catsdogs.serve.access import Access, refusal
+from catsdogs.serve.direct import PATH, Direct
 from catsdogs.serve.headers import SecurityHeaders
 from catsdogs.serve.keys import KeyCheck, read_keys
 from catsdogs.serve.limits import BodyLimit
 from catsdogs.serve.operation import operation_routes
 from catsdogs.serve.pages import page_routes
 from catsdogs.serve.predict import predict_routes
+from catsdogs.serve.presence import Presence
 from catsdogs.serve.protocol import protocol_routes
 from catsdogs.serve.service import Service
 from catsdogs.serve.shared import Shared
@@ -41,7 +43,13 @@ def create_app(settings: ServeSettings, loaded: Loaded, shared: Shared | None = 
     app = FastAPI(title="catsdogs", version=__version__, lifespan=lifespan,
                   openapi_url=None if settings.hide_docs else "/openapi.json",  # the pages go with it
                   description="Which animal is on the photo, with calibrated probabilities.")
+    for routes in (operation_routes, predict_routes, protocol_routes):
+        routes(app, service)
+    page_routes(app)
     # The last one added is the outermost.
+    app.add_middleware(Direct, service=service, route=next(
+        route for route in app.routes if getattr(route, "path", None) == PATH))
+    app.add_middleware(Presence)
     app.add_middleware(BodyLimit, seconds=settings.body_seconds, default=settings.max_upload_bytes, of_path={
         "/predict/batch": settings.max_batch_bytes, "/v2/models/catsdogs/infer": settings.max_batch_bytes})
     if keys is not None:
@@ -51,9 +59,6 @@ def create_app(settings: ServeSettings, loaded: Loaded, shared: Shared | None = 
     app.add_middleware(SecurityHeaders)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
-    for routes in (operation_routes, predict_routes, protocol_routes):
-        routes(app, service)
-    page_routes(app)
     return app
 
 

@@ -92,6 +92,9 @@ class Metrics:
             "catsdogs_decode_seconds", "Decoding and resizing one photo.", buckets=WORK_SECONDS, registry=registry)
         self.inference = Histogram(
             "catsdogs_inference_seconds", "The network, for one photo.", buckets=WORK_SECONDS, registry=registry)
+        self.together = Histogram(
+            "catsdogs_inference_photos", "Photos that the network answered at once.", buckets=PHOTOS[:5],
+            registry=registry)
         self.queue = Gauge("catsdogs_queue_photos", "Photos waiting or being worked on.", registry=registry,
                            multiprocess_mode="livesum")
         self.upload = Histogram(
@@ -115,10 +118,13 @@ class Metrics:
         self.seconds.labels(method, route).observe(seconds)
 
     @contextmanager
-    def timed(self, histogram: Histogram) -> Iterator[None]:
+    def timed(self, histogram: Histogram, count: int = 1) -> Iterator[None]:
+        """Of `count` photos at once, each is given its share."""
         started = perf_counter()
         yield
-        histogram.observe(perf_counter() - started)
+        share = (perf_counter() - started) / count
+        for _ in range(count):
+            histogram.observe(share)
 
     def text(self) -> bytes:
         return generate_latest(self.shown)

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from catsdogs.errors import BadImage, TooManyPixels
 from catsdogs.images import Pixels
 from catsdogs.predictor import Prediction, Predictor
+from catsdogs.serve.batching import best_batch
 from catsdogs.serve.errors import Refused
 from catsdogs.serve.heat import Explanation
 from catsdogs.serve.inference import Inference
@@ -24,7 +25,10 @@ class Service:
     def __init__(self, settings: ServeSettings, loaded: Loaded, shared: Shared | None = None) -> None:
         self.settings, self.current, self.metrics = settings, Current(loaded), Metrics(shared)
         self.board = self.metrics.board
-        self.inference = Inference(self.predictor, settings, self.metrics) if loaded.predictor else None
+        self.inference: Inference | None = None
+        if loaded.predictor is not None:
+            self.inference = Inference(self.predictor, settings, self.metrics,
+                                       settings.batch or best_batch(loaded.predictor))
         self.say()
 
     def say(self) -> None:
