@@ -13,7 +13,8 @@ from catsdogs.serve.forms import boundary_of, only_file
 from catsdogs.serve.uploads import uploaded
 
 PHOTO = b"GIF89a\r\n--\r\n\r\n--x\x00\xff"
-SOUND = b'--b\r\nContent-Disposition: form-data; name="file"; filename="p"\r\nContent-Type: image/gif\r\n\r\n%s\r\n--b--\r\n'
+SOUND = (b'--b\r\nContent-Disposition: form-data; name="file"; filename="p"\r\nContent-Type: image/gif\r\n\r\n%s\r\n'
+         b"--b--\r\n")
 TYPE = b"multipart/form-data; boundary=b"
 
 
@@ -67,7 +68,8 @@ def test_so_is_an_unusual_type(content_type: bytes) -> None:
 
 
 EDITS = st.lists(st.tuples(st.integers(0, 120), st.integers(0, 8), st.one_of(
-    st.binary(max_size=6), st.sampled_from([b"\r\n", b"--b", b"--b--", b"\r\n--b\r\n", b'"', b"; ", b": "]))), max_size=3)
+    st.binary(max_size=6), st.sampled_from([b"\r\n", b"--b", b"--b--", b"\r\n--b\r\n", b'"', b"; ", b": "]))),
+                 max_size=3)
 
 
 @given(EDITS)

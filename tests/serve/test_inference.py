@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -51,12 +52,16 @@ class Slow:
         return self._predictor.answers(pixels)
 
 
+def queue_before(slow: Slow, batch: int) -> Inference:
+    return Inference(lambda: cast(Predictor, slow), ServeSettings(threads=1), Metrics(), batch)
+
+
 @pytest.mark.parametrize(("batch", "together"), [(1, [1] * 12), (4, [1, 4, 4, 3]), (8, [1, 8, 3])])
 def test_what_waits_is_answered_together_first_in_first_out(
     predictor: Predictor, batch: int, together: list[int]
 ) -> None:
     slow = Slow(predictor)
-    inference = Inference(lambda: slow, ServeSettings(threads=1), Metrics(), batch)  # type: ignore[arg-type,return-value]
+    inference = queue_before(slow, batch)
 
     async def go() -> list[Prediction | BaseException]:
         first = asyncio.create_task(inference.predict(PHOTOS[0]))
@@ -77,7 +82,7 @@ def test_what_waits_is_answered_together_first_in_first_out(
 
 def test_a_bad_photo_spoils_only_its_own_in_a_batch(predictor: Predictor) -> None:
     slow = Slow(predictor)
-    inference = Inference(lambda: slow, ServeSettings(threads=1), Metrics(), 8)  # type: ignore[arg-type,return-value]
+    inference = queue_before(slow, 8)
 
     async def go() -> list[Prediction | BaseException]:
         first = asyncio.create_task(inference.predict(PHOTOS[0]))

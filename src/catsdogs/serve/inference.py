@@ -1,4 +1,4 @@
-"""Photos are decoded and answered off the event loop, in a bounded queue, with a deadline, several at once under load."""
+"""Photos are decoded and answered off the event loop, in a bounded queue, with a deadline, together under load."""
 
 import asyncio
 import queue
@@ -116,7 +116,7 @@ class Inference:
                 loop.call_soon_threadsafe(self._deliver, jobs, answers)
             except RuntimeError:
                 pass  # the loop is closed: nobody waits
-            job = jobs = answers = None  # type: ignore[assignment]  # photos are large; keep none while there is no work
+            job = jobs = answers = None  # type: ignore[assignment]  # photos are large: keep none
 
     def _answers(self, jobs: Sequence[Job]) -> list[Any]:
         """One a job, in order; what it raised in place of it."""

@@ -21,6 +21,7 @@ class Presence:
         loop, working = asyncio.get_running_loop(), asyncio.current_task()
         ended = answering = left = False
         watching: asyncio.Task[None] | None = None
+        timer: asyncio.TimerHandle
 
         async def reading() -> Message:
             nonlocal ended
