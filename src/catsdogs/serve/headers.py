@@ -18,20 +18,20 @@ ALWAYS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), geolocation=(), microphone=()",
 }
-# As they are sent: looking up and replacing each of them took as long as a small network.
-_LINES = [(name.lower().encode(), value.encode()) for name, value in ALWAYS.items()]
-ELSEWHERE = [*_LINES, (b"content-security-policy", POLICY.encode())]
-IN_DOCS = [*_LINES, (b"content-security-policy", DOCS_POLICY.encode())]
 
 
 class SecurityHeaders:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        # As they are sent: the same for every answer.
+        lines = [(name.lower().encode(), value.encode()) for name, value in ALWAYS.items()]
+        self.elsewhere = [*lines, (b"content-security-policy", POLICY.encode())]
+        self.in_docs = [*lines, (b"content-security-policy", DOCS_POLICY.encode())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                ours = IN_DOCS if scope["path"].startswith(DOCS) else ELSEWHERE  # no route sets any of them
+                ours = self.in_docs if scope["path"].startswith(DOCS) else self.elsewhere  # no route sets any of them
                 message["headers"] = [*message.get("headers", ()), *ours]
             await send(message)
 
