@@ -112,7 +112,7 @@ def test_nothing_happens_at_import() -> None:
                    "tuple", "ContextVar", "range", "len",
                    "Entry", "Limit", "Recipe", "Phase", "Augmentation", "BeforeValidator",
                    "AfterValidator", "AfterValidator",
-                   "Processes", "slice", "re.escape"}
+                   "Processes", "slice", "re.escape", "struct.Struct"}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.parse(path.read_text()).body:
             value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign, ast.Expr)) else None
