@@ -116,8 +116,10 @@ def dvc(work: Path, photos: Path | None, settings: dict[str, str]) -> dict[str, 
 
 def timed(line: list[str], work: Path, settings: dict[str, str]) -> dict[str, float]:
     print("$", *line[1:], flush=True)
+    # Modules are compiled once, as pip leaves them; a shell that forbids it would have each command compile anew.
+    usual = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     started = time.perf_counter()
-    answer = subprocess.run(line, cwd=work, env=os.environ | settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    answer = subprocess.run(line, cwd=work, env=usual | settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             text=True)
     seconds = time.perf_counter() - started
     if answer.returncode:
