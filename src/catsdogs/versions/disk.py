@@ -67,15 +67,16 @@ def _walk(folder: str, prefix: str) -> list[LocalFile]:
     found: list[LocalFile] = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_symlink():
-                raise UsageError(f"{entry.path!r} is a symbolic link: put the file itself there, links are not pushed.")
-            if entry.is_dir():
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISREG(status.st_mode):  # first, for nearly all are
+                if not (entry.name.endswith(PARTIAL) and HALF_WRITTEN.search(entry.name)):
+                    found.append(_local_file(prefix + entry.name, status, entry.path))
+            elif stat.S_ISDIR(status.st_mode):
                 found += _walk(entry.path, f"{prefix}{entry.name}/")
-            elif not (entry.name.endswith(PARTIAL) and HALF_WRITTEN.search(entry.name)):
-                status = entry.stat(follow_symlinks=False)
-                if not stat.S_ISREG(status.st_mode):
-                    raise UsageError(f"{entry.path!r} is no plain file: move it out of the folder.")
-                found.append(_local_file(prefix + entry.name, status, entry.path))
+            elif stat.S_ISLNK(status.st_mode):
+                raise UsageError(f"{entry.path!r} is a symbolic link: put the file itself there, links are not pushed.")
+            else:
+                raise UsageError(f"{entry.path!r} is no plain file: move it out of the folder.")
     return found
 
 
