@@ -32,8 +32,9 @@ LAYERS = [
     ["storage"],
     ["stores"],
     ["tables", "images"],
-    ["files", "log", "settings", "machine"],
-    ["errors"],
+    ["log", "settings", "machine"],
+    ["files"],
+    ["errors", "names"],
 ]
 # The table of commands names modules as text and imports them when they are asked for.
 
