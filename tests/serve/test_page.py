@@ -1,26 +1,23 @@
 """The page at `/`, used in a real browser as a person uses it."""
 
 import base64
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from catsdogs.images import encode
 from catsdogs.serve.new_key import new_key
 from catsdogs.serve.start import start
 from catsdogs.settings.serving import KeySettings, ServeSettings
+from tests.serve.conftest import watched
 from tests.servers import service
 from tests.tiny_model import colour_photo, write_tiny_model
 
 pytestmark = pytest.mark.xdist_group("browser")
-PROGRAM = shutil.which("chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync"]
 
 
 def file(name: str, data: bytes, kind: str = "image/png") -> dict[str, object]:
@@ -31,38 +28,14 @@ CAT = file("mimi.png", encode(np.repeat(np.repeat(colour_photo(0), 40, 0), 60, 1
 DOG = file("rex.png", encode(np.repeat(np.repeat(colour_photo(1), 60, 0), 40, 1)))
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if PROGRAM is None:
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=PROGRAM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def address(model_path: Path) -> Iterator[str]:
-    with service(model_path) as address:
-        yield address
-
-
 @pytest.fixture(params=["desktop", "phone"])
 def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
     """The page, in a browser that reports every script error, refused resource and foreign host."""
     size = {"width": 390, "height": 844} if request.param == "phone" else {"width": 1280, "height": 900}
-    context = browser.new_context(viewport=size, has_touch=request.param == "phone",  # type: ignore[arg-type]
-                                  is_mobile=request.param == "phone")
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    ours = (address, "blob:", "data:")
-    page.on("request", lambda asked: None if asked.url.startswith(ours) else wrong.append(asked.url))
-    page.goto(address)
-    yield page
-    context.close()
-    assert [text for text in wrong if "400 (Bad Request)" not in text] == []
+    with watched(browser, address, viewport=size, has_touch=request.param == "phone",
+                 is_mobile=request.param == "phone") as page:
+        page.goto(address)
+        yield page
 
 
 def test_a_photo_is_answered_with_its_heat_and_stays_in_the_history(page: Page) -> None:

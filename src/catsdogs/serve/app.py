@@ -38,7 +38,8 @@ def create_app(settings: ServeSettings, loaded: Loaded) -> FastAPI:
         service.close()
 
     app = FastAPI(title="catsdogs", version=__version__, lifespan=lifespan,
-                  openapi_url=None if settings.hide_docs else "/openapi.json",  # the pages go with it
+                  openapi_url=None if settings.hide_docs else "/openapi.json",
+                  docs_url=None, redoc_url=None,  # both would come from another host: ours is in pages.py
                   description="Which animal is on the photo, with calibrated probabilities.")
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, seconds=settings.body_seconds, default=settings.max_upload_bytes, of_path={
@@ -52,7 +53,7 @@ def create_app(settings: ServeSettings, loaded: Loaded) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     for routes in (operation_routes, predict_routes, protocol_routes):
         routes(app, service)
-    page_routes(app)
+    page_routes(app, docs=not settings.hide_docs)
     return app
 
 

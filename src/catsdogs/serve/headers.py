@@ -5,13 +5,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
           "frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
-# Swagger UI and ReDoc come from a foreign host and run inline: `--hide-docs` does without.
-DOCS_POLICY = ("default-src 'none'; script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'self' "
-               "'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; "
-               "font-src https://fonts.gstatic.com; "
-               "img-src 'self' data: https://fastapi.tiangolo.com https://cdn.redoc.ly; connect-src 'self'; "
-               "worker-src blob:; frame-ancestors 'none'; base-uri 'none'")
-DOCS = ("/docs", "/redoc")
 ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -30,7 +23,7 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(ALWAYS)
-                headers["Content-Security-Policy"] = DOCS_POLICY if scope["path"].startswith(DOCS) else POLICY
+                headers["Content-Security-Policy"] = POLICY
             await send(message)
 
         await self.app(scope, receive, guarded if scope["type"] == "http" else send)
