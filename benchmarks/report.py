@@ -31,8 +31,9 @@ def summary(rows: list[Row], models: dict[str, Path], photos: str, installed: in
         "",
         "Network `baseline`: the specification's three layers at 224 px. `fast`: the project's own at 128 px"
         + (f", trained properly ({accuracy(models['fast'])})" if proper else
-           ", here after one epoch: its speed and parity are measured, not its accuracy")
-        + ". `catsdogs serve` runs as installed by `pip install catsdogs[serve]`, with metrics, logging and validation.", "",
+           ", after one epoch: its speed and parity are measured, not its accuracy")
+        + ". `catsdogs serve` runs as installed by `pip install catsdogs[serve]`, with metrics, logging and "
+        "validation.", "",
         "| server | network | requests/s, 8 clients | p50 / p99 ms | 32 clients | p50 / p99 ms "
         "| processor ms a request | cold start | memory, all processes | largest | from torch, at most |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",

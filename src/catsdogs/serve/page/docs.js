@@ -13,6 +13,10 @@ function made(tag, options = {}, ...inside) {
   return element;
 }
 
+function worded(text) { // `code` in a description is shown as code
+  return (text || "").split("`").map((part, place) => place % 2 ? made("code", { textContent: part }) : part);
+}
+
 function resolved(thing) {
   if (!thing || !thing.$ref) return thing || {};
   return thing.$ref.replace("#/", "").split("/").reduce((place, part) => place[part], spec);
@@ -41,14 +45,14 @@ function fields(schema, depth = 0) {
   return made("ul", {}, ...Object.entries(known.properties).map(([name, of]) => made("li", {},
     made("code", { textContent: name }),
     made("span", { className: "kind", textContent: ` ${kind(of)}${(known.required || []).includes(name) ? ", always" : ""}` }),
-    resolved(of).description ? `. ${resolved(of).description}` : "", fields(of, depth + 1))));
+    ...(resolved(of).description ? [". ", ...worded(resolved(of).description)] : []), fields(of, depth + 1))));
 }
 
 function answers(operation) {
   return made("dl", {}, ...Object.entries(operation.responses).flatMap(([status, answer]) => {
     const shown = Object.entries(answer.content || {}).map(([type, { schema }]) => made("div", {}, made("span",
       { className: "kind", textContent: type }), Number(status) < 400 ? fields(schema) : ""));
-    return [made("dt", {}, made("code", { textContent: status }), ` ${answer.description || ""}`), made("dd", {}, ...shown)];
+    return [made("dt", {}, made("code", { textContent: status }), " ", ...worded(answer.description)), made("dd", {}, ...shown)];
   }));
 }
 
@@ -126,7 +130,7 @@ function shownOperation(path, method, operation) {
     made("code", { textContent: path }), made("span", { textContent: operation.summary || "" })), inside);
   details.addEventListener("toggle", () => { // filled when first opened
     if (!details.open || inside.childElementCount) return;
-    inside.append(made("p", { textContent: operation.description || "" }), ...(contents.length ? [made("h3", { textContent: "Send" }),
+    inside.append(made("p", {}, ...worded(operation.description)), ...(contents.length ? [made("h3", { textContent: "Send" }),
       ...contents.map(([type, { schema }]) => made("div", {}, made("span", { className: "kind", textContent: type }), fields(schema)))] : []),
     made("h3", { textContent: "Answers" }), answers(operation), made("h3", { textContent: "Try it" }), tryForm(path, method, operation));
   });
