@@ -21,7 +21,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 class Burst:
     """What a number of clients, each with one request under way, got in a few seconds."""
 
-    per_second: float
+    per_second: float  # answers, refusals not counted
     p50_ms: float
     p99_ms: float
     refused: int  # statuses of 400 and more
@@ -45,7 +45,8 @@ def burst(port: int, pid: int, photos: list[Path], clients: int, seconds: float,
     used = processor_seconds(pid) - before
     said = json.loads(output.splitlines()[-1])
     count = max(1, said["requests"])
-    return Burst(said["requests"] / said["seconds"], said["p50_ms"], said["p99_ms"], said["refused"], said["broken"],
+    answered = said["requests"] - said["refused"]
+    return Burst(answered / said["seconds"], said["p50_ms"], said["p99_ms"], said["refused"], said["broken"],
                  1e6 * (usage.ru_utime + usage.ru_stime) / count, 1e3 * used / count)
 
 

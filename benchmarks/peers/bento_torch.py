@@ -15,6 +15,6 @@ class Service:
         torch.set_num_threads(setting("THREADS", 2))
         self.classifier = Classifier()
 
-    @bentoml.api(batchable=True, max_batch_size=setting("BATCH", 8), max_latency_ms=setting("LATENCY_MS", 500))
+    @bentoml.api(batchable=True, max_batch_size=setting("BATCH", 8), max_latency_ms=setting("LATENCY_MS", 20000))
     def predict(self, file: list[Path]) -> list[dict[str, object]]:
         return self.classifier.answers(torch.stack([tensor(path.read_bytes()) for path in file]))

@@ -48,7 +48,7 @@ class Api(litserve.LitAPI):
 
 
 if __name__ == "__main__":
-    api = Api(max_batch_size=setting("BATCH", 4), batch_timeout=setting("WAIT_MS", 0) / 1000)
+    api = Api(max_batch_size=setting("BATCH", 8), batch_timeout=setting("WAIT_MS", 2) / 1000)
     server = litserve.LitServer(api, accelerator="cpu", workers_per_device=setting("WORKERS", 2),
                                 fast_queue=bool(setting("FAST_QUEUE", 1)))
     server.run(host="127.0.0.1", port=int(os.environ["BENCH_PORT"]), num_api_servers=setting("API_SERVERS", 1),

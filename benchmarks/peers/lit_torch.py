@@ -13,7 +13,7 @@ from network import Classifier, tensor
 
 class Api(litserve.LitAPI):
     def setup(self, device: str) -> None:
-        torch.set_num_threads(setting("THREADS", 2))
+        torch.set_num_threads(setting("THREADS", 1))
         self.classifier = Classifier()
 
     def decode_request(self, request: Request) -> torch.Tensor:
@@ -35,8 +35,8 @@ class Api(litserve.LitAPI):
 
 
 if __name__ == "__main__":
-    api = Api(max_batch_size=setting("BATCH", 8), batch_timeout=setting("WAIT_MS", 5) / 1000)
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=setting("WORKERS", 1),
+    api = Api(max_batch_size=setting("BATCH", 4), batch_timeout=setting("WAIT_MS", 5) / 1000)
+    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=setting("WORKERS", 2),
                                 fast_queue=bool(setting("FAST_QUEUE", 1)))
     server.run(host="127.0.0.1", port=int(os.environ["BENCH_PORT"]), num_api_servers=setting("API_SERVERS", 1),
                log_level="warning", generate_client_file=False)

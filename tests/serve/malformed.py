@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import psutil
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -156,10 +157,14 @@ def bombard(send: Callable[[bytes], object], count: int, seed: int) -> None:
 
 
 def memory(pid: int) -> int:
-    """Bytes of anonymous memory of a process: files that are mapped do not count."""
-    with open(f"/proc/{pid}/status") as lines:
-        found = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Rss")}
-    return 1024 * int(found["RssAnon"])
+    """Bytes of anonymous memory of a process and its children: files that are mapped do not count."""
+    process = psutil.Process(pid)
+    total = 0
+    for member in [process, *process.children(recursive=True)]:
+        with open(f"/proc/{member.pid}/status") as lines:
+            found = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Rss")}
+        total += 1024 * int(found["RssAnon"])
+    return total
 
 
 def trickle(port: int, seconds: float) -> socket.socket:
