@@ -108,8 +108,8 @@ def summary(state: dict[str, Any], wanted: int) -> tuple[str, bool]:
     most = max(size for sent, size in state["memory"] if sent >= SETTLED * wanted)
     return "\n".join([
         "# A million requests in a row", "",
-        f"`python benchmarks/million.py`, {date.today()}, {processor()}. One server, {CLIENTS} clients, photos of 500 x "
-        "375 pixels; memory is anonymous, of all its processes.", "",
+        f"`python benchmarks/million.py`, {date.today()}, {processor()}. One server, {CLIENTS} clients, photos of "
+        "500 x 375 pixels; memory is anonymous, of all its processes.", "",
         "| requests | refused or broken | requests/s | memory after 5 % | at the end | at most | growth | passed |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
         f"| {state['sent']:,} | {state['lost']} | {state['sent'] / state['seconds']:,.0f} | {settled / 1e6:.1f} MB | "

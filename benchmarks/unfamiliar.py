@@ -48,8 +48,8 @@ def main() -> None:
     text = "\n".join([
         "# How often an answer is unsure for other animals", "",
         f"`python benchmarks/unfamiliar.py`, {date.today()}. Model {card.version}: `{card.variant}` at "
-        f"{card.image_size} px, test accuracy {card.metrics.get('test_accuracy', float('nan')):.1%}; confidence relied on "
-        f"from {card.unsure_below:.3f}.", "",
+        f"{card.image_size} px, test accuracy {card.metrics.get('test_accuracy', float('nan')):.1%}; relied on from a "
+        f"confidence of {card.unsure_below:.3f}.", "",
         "| photos | number | unfamiliar | low confidence | unsure in all | answered as if sure |",
         "| --- | --- | --- | --- | --- | --- |", *rows]) + "\n"
     SUMMARY.write_text(text)
