@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import psutil
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -157,14 +156,12 @@ def bombard(send: Callable[[bytes], object], count: int, seed: int) -> None:
 
 
 def memory(pid: int) -> int:
-    """Bytes of anonymous memory of a process and its children: files that are mapped do not count."""
-    process = psutil.Process(pid)
-    total = 0
-    for member in [process, *process.children(recursive=True)]:
-        with open(f"/proc/{member.pid}/status") as lines:
-            found = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Rss")}
-        total += 1024 * int(found["RssAnon"])
-    return total
+    """Bytes of anonymous memory of a process and of those that it forked: files that are mapped do not count."""
+    with open(f"/proc/{pid}/status") as lines:
+        found = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Rss")}
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        forked = [int(child) for child in file.read().split()]
+    return 1024 * int(found["RssAnon"]) + sum(memory(child) for child in forked)
 
 
 def trickle(port: int, seconds: float) -> socket.socket:

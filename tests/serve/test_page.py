@@ -108,6 +108,42 @@ def test_the_keyboard_reaches_everything_and_a_screen_reader_hears_the_verdict(p
     assert page.get_by_role("heading", level=1).count() == 1
 
 
+def test_a_photo_may_be_taken_and_a_screen_reader_finds_names_and_roles(page: Page) -> None:
+    assert page.locator("#take").get_attribute("capture") == "environment"  # the camera that looks away from oneself
+    page.set_input_files("#take", DOG)  # type: ignore[arg-type]
+    expect(page.locator("#bars li").first).to_contain_text("dog")
+    expect(page.get_by_role("switch", name="What the network looked at")).to_be_checked()
+    expect(page.get_by_role("status")).to_contain_text("dog")  # spoken by itself
+    expect(page.get_by_role("article")).to_have_accessible_name(page.locator("#verdict").inner_text())
+    expect(page.get_by_role("img", name="Your photo rex.png")).to_be_visible()
+    assert page.locator("html").get_attribute("lang") == "en"
+    for unnamed in page.locator("button, input").all():
+        assert unnamed.evaluate("it => Boolean(it.labels && it.labels.length) || Boolean(it.textContent.trim())")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_readable_in_light_and_dark(browser: Browser, address: str, scheme: str) -> None:
+    """Contrast as WCAG 2.2 computes it, at least 4.5 for every colour of text on every ground that it is on."""
+    with watched(browser, address, color_scheme=scheme) as page:
+        page.goto(address)
+        colours = page.evaluate("""(names) => Object.fromEntries(names.map((name) => {
+            const it = document.createElement("i"); document.body.append(it); it.style.color = `var(--${name})`;
+            return [name, getComputedStyle(it).color.match(/\\d+/g).map(Number)]; }))""",
+                                ["paper", "card", "wash", "ink", "soft", "accent", "on-accent"])
+        dark = luminance(colours["paper"]) < 0.2
+    assert dark == (scheme == "dark")
+    grounds = ("paper", "card", "wash")
+    pairs = [(text, ground) for text in ("ink", "soft", "accent") for ground in grounds] + [("on-accent", "accent")]
+    for text, ground in pairs:
+        high, low = sorted((luminance(colours[text]), luminance(colours[ground])), reverse=True)
+        assert (high + 0.05) / (low + 0.05) >= 4.5, f"{text} on {ground}"
+
+
+def luminance(colour: list[int]) -> float:
+    linear = [value / 255 / 12.92 if value <= 10 else ((value / 255 + 0.055) / 1.055) ** 2.4 for value in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
 def test_a_service_with_keys_asks_for_one(browser: Browser, tmp_path: Path) -> None:
     key = new_key(KeySettings(name="page", scopes="predict"))
     path = write_tiny_model(tmp_path)
