@@ -47,7 +47,7 @@ def main() -> None:
               "fast": arguments.model or trained(arguments.photos, "fast", WORK)}
     key = _key(models, arguments.seconds)
     rows = _rows(key)
-    expected = {name: answered_by_torch(model, photos) for name, model in models.items()}
+    expected = {name: answered_by_torch(model, photos, WORK) for name, model in models.items()}
     runs = 0
     for round_number in range(arguments.rounds):
         for contestant in CONTESTANTS:
