@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from contestants import CONTESTANTS, PEERS, ROOT, Contestant, install, installed_bytes, missing_program, running
 from load import burst, memory, probabilities
-from prepare import answered_by_torch, photos_of, trained
+from prepare import answered_by_torch, drawn, photos_of, trained
 from report import summary
 from sideways import explaining, probing
 
@@ -28,7 +28,7 @@ ROUNDS = 3
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photos", type=Path, required=True, help="zip of real photos, with a folder per class")
+    parser.add_argument("--photos", type=Path, help="zip or folder of real photos, a folder per class; else drawn")
     parser.add_argument("--model", type=Path, help="model.pt of `fast` that was trained properly; without it, an epoch")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each burst")
@@ -41,13 +41,14 @@ def main() -> None:
     if arguments.fresh:
         LINES.unlink(missing_ok=True)
     install()
-    files = photos_of(arguments.photos, WORK / "photos")
+    source = arguments.photos or drawn(WORK)
+    work = WORK / hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:8]
+    files = photos_of(source, work / "photos")
     photos = [file.read_bytes() for file in files]
-    models = {"baseline": trained(arguments.photos, "baseline", WORK),
-              "fast": arguments.model or trained(arguments.photos, "fast", WORK)}
+    models = {"baseline": trained(source, "baseline", work), "fast": arguments.model or trained(source, "fast", work)}
     key = _key(models, arguments.seconds)
     rows = _rows(key)
-    expected = {name: answered_by_torch(model, photos, WORK) for name, model in models.items()}
+    expected = {name: answered_by_torch(model, photos, work) for name, model in models.items()}
     runs = 0
     for round_number in range(arguments.rounds):
         for contestant in CONTESTANTS:
@@ -63,7 +64,7 @@ def main() -> None:
                 lines.write(json.dumps(rows[-1]) + "\n")
             print(json.dumps(rows[-1]), flush=True)
             runs += 1
-    text, passed = summary(rows, models, arguments.photos.name, installed_bytes(), proper=bool(arguments.model))
+    text, passed = summary(rows, models, source.name, installed_bytes(), proper=bool(arguments.model))
     SUMMARY.write_text(text)
     print(text)
     sys.exit(not passed)
