@@ -17,6 +17,10 @@ HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="p.jpg"\r\
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
+class TooBusy(Exception):
+    """Other work leaves a server so little that its figures would say nothing."""
+
+
 @dataclass(frozen=True)
 class Burst:
     """What a number of clients, each with one request under way, got in a few seconds."""
@@ -31,7 +35,10 @@ class Burst:
 
 
 def burst(port: int, pid: int, photos: list[Path], clients: int, seconds: float, path: str = "/predict") -> Burst:
-    """Send the photos in turn on `clients` connections that stay open. The server's first process is `pid`."""
+    """Send the photos in turn on `clients` connections that stay open. The server's first process is `pid`.
+
+    Raises TooBusy where not even every client got an answer.
+    """
     command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:g}s", "--timeout", "20s", "-s", str(SCRIPT),
                f"http://127.0.0.1:{port}", "--", path, *map(str, photos)]
     before = processor_seconds(pid)
@@ -44,8 +51,10 @@ def burst(port: int, pid: int, photos: list[Path], clients: int, seconds: float,
         raise subprocess.CalledProcessError(process.returncode, command, output)
     used = processor_seconds(pid) - before
     said = json.loads(output.splitlines()[-1])
-    count = max(1, said["requests"])
-    answered = said["requests"] - said["refused"]
+    count = said["requests"]
+    answered = count - said["refused"]
+    if count < clients:
+        raise TooBusy(f"{count} answers for {clients} clients in {seconds:g} s.")
     return Burst(answered / said["seconds"], said["p50_ms"], said["p99_ms"], said["refused"], said["broken"],
                  1e6 * (usage.ru_utime + usage.ru_stime) / count, 1e3 * used / count)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from contestants import CONTESTANTS, PEERS, ROOT, Contestant, install, installed_bytes, missing_program, running
-from load import burst, memory, probabilities
+from load import TooBusy, burst, memory, probabilities
 from prepare import answered_by_torch, drawn, photos_of, trained
 from report import summary
 from sideways import explaining, probing
@@ -57,8 +57,11 @@ def main() -> None:
                 continue
             if runs == arguments.most_runs:
                 sys.exit("stopped before the end: call again to go on")
-            row = measured(contestant, models[contestant.model], files, photos, *expected[contestant.model],
-                           arguments.seconds)
+            try:
+                row = measured(contestant, models[contestant.model], files, photos, *expected[contestant.model],
+                               arguments.seconds)
+            except TooBusy as busy:
+                sys.exit(f"{contestant.name}: {busy} Too much else runs on this machine: call again to go on.")
             rows.append({"key": key, "round": round_number, "server": contestant.name, **row})
             with LINES.open("a") as lines:
                 lines.write(json.dumps(rows[-1]) + "\n")
