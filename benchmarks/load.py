@@ -32,6 +32,7 @@ class Burst:
     broken: int  # connections, reads, writes, timeouts
     generator_us: float  # processor time of the generator for a request
     server_ms: float  # processor time of the server's processes for a request
+    others: float  # share of all processor time that other work took meanwhile
 
 
 def burst(port: int, pid: int, photos: list[Path], clients: int, seconds: float, path: str = "/predict") -> Burst:
@@ -41,7 +42,7 @@ def burst(port: int, pid: int, photos: list[Path], clients: int, seconds: float,
     """
     command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:g}s", "--timeout", "20s", "-s", str(SCRIPT),
                f"http://127.0.0.1:{port}", "--", path, *map(str, photos)]
-    before = processor_seconds(pid)
+    before, busy_before, began = processor_seconds(pid), busy_seconds(), time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         output = process.stdout.read()
@@ -49,14 +50,15 @@ def burst(port: int, pid: int, photos: list[Path], clients: int, seconds: float,
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, output)
-    used = processor_seconds(pid) - before
+    used, generator = processor_seconds(pid) - before, usage.ru_utime + usage.ru_stime
+    others = (busy_seconds() - busy_before - used - generator) / (time.monotonic() - began) / (os.cpu_count() or 1)
     said = json.loads(output.splitlines()[-1])
     count = said["requests"]
     answered = count - said["refused"]
     if count < clients:
         raise TooBusy(f"{count} answers for {clients} clients in {seconds:g} s.")
     return Burst(answered / said["seconds"], said["p50_ms"], said["p99_ms"], said["refused"], said["broken"],
-                 1e6 * (usage.ru_utime + usage.ru_stime) / count, 1e3 * used / count)
+                 1e6 * generator / count, 1e3 * used / count, max(0.0, others))
 
 
 class Asking:
@@ -125,6 +127,12 @@ def processor_seconds(pid: int) -> float:
             continue
         used += int(fields[11]) + int(fields[12])
     return used / TICKS
+
+
+def busy_seconds() -> float:
+    """Processor time of the whole machine so far, neither idle nor waiting for a disk; of a guest, time stolen too."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / TICKS
 
 
 @dataclass(frozen=True)

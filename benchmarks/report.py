@@ -12,6 +12,9 @@ from run import processor
 
 Row = dict
 MB = 1e6
+QUIET = 0.1
+"""Share of the processors that other work may take."""
+
 EAGER, TUNED, TUNED_FAST, BASELINE, FAST = "eager", "lit-openvino", "lit-openvino-fast", "ours", "ours-fast"
 
 
@@ -21,13 +24,17 @@ def summary(rows: list[Row], models: dict[str, Path], photos: str, installed: in
     targets = reached(of, installed) if all(of.values()) else []
     rounds = max(len(mine) for mine in of.values())
     cost = statistics.median(row["clients_8"]["generator_us"] for row in rows)
+    others = [row[name]["others"] for row in rows for name in ("clients_8", "clients_32")]
     lines = [
         "# Results of `make bench-serving`", "",
         f"{date.today()}, {processor()}, Python {platform.python_version()}, {COUNT} photos of {photos} in turn as "
         f"multipart forms on connections that stay open. {rounds} rounds; each starts every server afresh, one after "
         f"the other; medians. The generator (wrk) runs on the same machine and takes {cost:.0f} us of processor time a "
         "request. Memory is anonymous, what no file backs; in brackets the largest process with the files it maps. "
-        "Processor time is of all processes of the server: on a machine with other work it tells more than the clock.",
+        "Processor time is of all processes of the server.",
+        f"Other work took {statistics.median(others):.0%} of the processors meanwhile (at most {max(others):.0%})"
+        + (": what the clock says is worth little, what the processors' time says is worth more."
+           if max(others) > QUIET else "."),
         "",
         "Network `baseline`: the specification's three layers at 224 px. `fast`: the project's own at 128 px"
         + (f", trained properly ({accuracy(models['fast'])})" if proper else
