@@ -1,11 +1,8 @@
 -- wrk sends the photos of a folder in turn, each as a multipart form, and reports one line of JSON.
 -- wrk ... -s serving.lua ADDRESS -- PATH PHOTO...
-local requests, at, threads = {}, 0, {}
-
-function setup(thread) table.insert(threads, thread) end
+local requests, at = {}, 0
 
 function init(args)
-  -- every second argument of a folder's worth of photos belongs to another place in the round, so that connections differ
   for place = 2, #args do
     local file = assert(io.open(args[place], "rb"))
     local photo = file:read("*a")
