@@ -35,12 +35,12 @@ class Burst:
     others: float  # share of all processor time that other work took meanwhile
 
 
-def burst(port: int, pid: int, photos: list[Path], clients: int, seconds: float, path: str = "/predict") -> Burst:
+def burst(port: int, pid: int, photos: list[Path], clients: int, seconds: int, path: str = "/predict") -> Burst:
     """Send the photos in turn on `clients` connections that stay open. The server's first process is `pid`.
 
     Raises TooBusy where not even every client got an answer.
     """
-    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:g}s", "--timeout", "20s", "-s", str(SCRIPT),
+    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "20s", "-s", str(SCRIPT),
                f"http://127.0.0.1:{port}", "--", path, *map(str, photos)]
     before, busy_before, began = processor_seconds(pid), busy_seconds(), time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -56,7 +56,7 @@ def burst(port: int, pid: int, photos: list[Path], clients: int, seconds: float,
     count = said["requests"]
     answered = count - said["refused"]
     if count < clients:
-        raise TooBusy(f"{count} answers for {clients} clients in {seconds:g} s.")
+        raise TooBusy(f"{count} answers for {clients} clients in {seconds} s.")
     return Burst(answered / said["seconds"], said["p50_ms"], said["p99_ms"], said["refused"], said["broken"],
                  1e6 * generator / count, 1e3 * used / count, max(0.0, others))
 

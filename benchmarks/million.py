@@ -30,7 +30,7 @@ from tests.photos import encoded, picture  # noqa: E402
 
 WORK = HERE.parent / "build" / "million"
 STATE, SUMMARY = WORK / "state.json", HERE / "MILLION.md"
-CLIENTS, PIECE = 8, 10.0
+CLIENTS, PIECE = 8, 10
 SETTLED = 0.05
 """Memory is compared with what it was after this share of the requests: pools and caches have filled by then."""
 MOST_GROWTH = 0.05

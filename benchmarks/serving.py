@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="zip or folder of real photos, a folder per class; else drawn")
     parser.add_argument("--model", type=Path, help="model.pt of `fast` that was trained properly; without it, an epoch")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each burst")
+    parser.add_argument("--seconds", type=int, default=4, help="of each burst")
     parser.add_argument("--only", default="", help="names of servers, with commas")
     parser.add_argument("--most-runs", type=int, default=10**6, help="stop after as many; the next call goes on")
     parser.add_argument("--fresh", action="store_true", help="forget what was measured before")
@@ -76,14 +76,14 @@ def main() -> None:
 
 def measured(
     contestant: Contestant, model: Path, files: list[Path], photos: list[bytes], classes: list[str],
-    expected: list[list[float]], seconds: float,
+    expected: list[list[float]], seconds: int,
 ) -> dict[str, object]:
     """One server, started afresh: how soon, how right, how fast, how large."""
     port = _free_port()
     label = classes[int(np.argmax(expected[0]))]
     with running(contestant, model, port, photos[0], label) as (process, cold):
         apart = np.abs(np.subtract(probabilities(port, photos, classes), expected))
-        burst(port, process.pid, files, max(CLIENTS), 1.0)
+        burst(port, process.pid, files, max(CLIENTS), 1)
         row: dict[str, object] = {"cold_seconds": cold, "largest_difference": float(apart.max())}
         for clients in CLIENTS:
             row[f"clients_{clients}"] = asdict(burst(port, process.pid, files, clients, seconds))
@@ -94,7 +94,7 @@ def measured(
     return row
 
 
-def _key(models: dict[str, Path], seconds: float) -> str:
+def _key(models: dict[str, Path], seconds: int) -> str:
     """Of everything that a figure depends on: what was measured of other code or models is not mixed in."""
     digest = hashlib.sha256(f"{seconds}".encode())
     for path in sorted([*models.values(), *PEERS.glob("*.*"), ROOT / "constraints.txt", *HERE.glob("*.lua"),
