@@ -7,6 +7,7 @@ that slows down slows all of them. Goes on where it stopped: a line a server and
 import argparse
 import hashlib
 import json
+import signal
 import socket
 import sys
 from dataclasses import asdict
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--most-runs", type=int, default=10**6, help="stop after as many; the next call goes on")
     parser.add_argument("--fresh", action="store_true", help="forget what was measured before")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that the server of the moment ends too
     if missing := missing_program():
         sys.exit(f"make bench-serving: {missing}")
     if arguments.fresh:
