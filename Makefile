@@ -31,9 +31,10 @@ bench: $(VENV)/.dev       ## measure; PHOTOS=zip of real ones; writes benchmarks
 bench-training: $(VENV)/.dev  ## accuracy by time of training; PHOTOS=zip of real ones; writes benchmarks/TRAINING.md
 	$(BIN)/python benchmarks/race.py $(if $(PHOTOS),--photos "$(PHOTOS)")
 
-soak: $(VENV)/.dev       ## the long proofs: versions through 200 rounds of kills and faults, the service under fire
+soak: $(VENV)/.dev       ## the long proofs: versions through 200 rounds of kills and faults, the service under fire, killed trainings
 	$(BIN)/python benchmarks/soak.py
 	$(BIN)/python benchmarks/soak_serving.py
+	$(BIN)/python benchmarks/soak_training.py
 
 images:          ## both container images, with their labels; needs Docker
 	scripts/build_images.sh

@@ -24,6 +24,7 @@ from catsdogs.train.device import Device
 from catsdogs.train.interruption import Interruption, Stopped, watched
 from catsdogs.train.plan import Plan
 from catsdogs.train.processes import ALONE, Processes
+from catsdogs.train.resident import Pixels
 from catsdogs.train.training import Training
 
 EVALUATION_BATCH = 32
@@ -53,7 +54,8 @@ def fit(
     resume(training, processes.from_first(checkpoint.load() if processes.first else None))
     for row in training.history:
         after_epoch(row)
-    batches = TrainingBatches(train, plan.batch_size, plan.seed, plan.recipe.augmentation, processes)
+    batches = TrainingBatches(train, plan.batch_size, plan.seed, plan.recipe.augmentation, processes, device.device)
+    val_pixels = Pixels(val, device.device)
     keeper = _Keeper(training, checkpoint, processes)
     whole, rest = divmod(training.steps, len(batches))
     seen = whole * len(train.labels) + sum(map(batches.count, range(rest)))
@@ -86,7 +88,7 @@ def fit(
             ended = plan.done(training.steps, len(batches), training.seconds) == 1
             if step + 1 == len(batches) or ended:
                 if processes.first and (ended or keeper.can_validate(plan)):
-                    row = keeper.validated(val, device, number + 1, seen=sum(map(batches.count, range(step + 1))))
+                    row = keeper.validated(val_pixels, device, number + 1, seen=sum(map(batches.count, range(step + 1))))
                     _check_finite(row.val_loss, f"on the validation photos after epoch {number + 1}",
                                   plan.learning_rate)
                     training.note(row)
@@ -125,7 +127,7 @@ class _Keeper:
         """Always at the end of an epoch, but within a time budget only where it costs little of the time so far."""
         return plan.seconds is None or 2 * self._validation_seconds < VALIDATION_SHARE * self.training.seconds
 
-    def validated(self, val: Packed, device: Device, number: int, seen: int) -> Epoch:
+    def validated(self, val: Pixels, device: Device, number: int, seen: int) -> Epoch:
         started, training = time.perf_counter(), self.training
         logits = answers(training.average.network, val, device)
         self._validation_seconds += time.perf_counter() - started
@@ -200,7 +202,7 @@ def seconds_a_photo(network: Network, side: int, device: Device) -> float:
     return (time.perf_counter() - started) / EVALUATION_BATCH
 
 
-def answers(network: Network, photos: Packed, device: Device) -> npt.NDArray[np.float32]:
+def answers(network: Network, photos: Packed | Pixels, device: Device) -> npt.NDArray[np.float32]:
     """Logits, float32 [n, classes], of every photo of a split, in its order."""
     network.eval()
     parts = []
