@@ -1,6 +1,6 @@
 """The long proof of training, third part of `make soak`: 50 SIGKILLs and some SIGTERMs at random moments of trainings
-that are started again until they end; each must end with the weights of an undisturbed one, to the bit. Goes on where it
-stopped (benchmarks/soak_training.jsonl, a line a training); the summary is benchmarks/SOAK_TRAINING.md."""
+that are started again until they end; each must end with the weights of an undisturbed one, to the bit. Goes on where
+it stopped (benchmarks/soak_training.jsonl, a line a training); the summary is benchmarks/SOAK_TRAINING.md."""
 
 import argparse
 import json
@@ -60,7 +60,7 @@ def photos(work: Path) -> Path:
 
 
 def one_training(work: Path, data_dir: Path, number: int) -> dict:
-    """Both networks in turn; every other training saves after each step, so that kills meet checkpoints half-written."""
+    """Both networks in turn; half of them save after each step, so that kills meet half-written checkpoints."""
     variant = ("fast", "baseline")[number % 2]
     save_seconds = (None, 0.0)[number // 2 % 2]
 
@@ -91,10 +91,10 @@ def summary(done: list[dict]) -> str:
     failed = [line for line in done if not line["same"]]
     return "\n".join([
         "# Result of the third part of `make soak`: trainings that are killed", "",
-        f"{date.today()}: {len(done)} trainings of 8 epochs on 16 px photos, `fast` and `baseline` in turn, half of them "
-        "saving after every step. Each start is a process of its own that is killed at a random moment of the time that "
-        "an undisturbed training takes, or just after it began to save or to validate; then the same training is "
-        "started again.", "",
+        f"{date.today()}: {len(done)} trainings of 8 epochs on 16 px photos, `fast` and `baseline` in turn, half "
+        "of them saving after every step. Each start is a process of its own that is killed at a random moment of the "
+        "time that an undisturbed training takes, or just after it began to save or to validate; then the same "
+        "training is started again.", "",
         f"- {len(failed)} trainings ended with other weights or figures than an undisturbed one, or failed"
         + "".join(f"; {line}" for line in failed),
         f"- {counted(done)['SIGKILL']} SIGKILLs, while: " + ", ".join(f"{what} {count}" for what, count in sorted(

@@ -39,7 +39,7 @@ class TrainSettings(RecordedSettings):
     """Train as long as this whole command may take (90s, 5m, 1h30m), instead of --epochs."""
     batch_size: Count = 64
     """Photos a step."""
-    learning_rate: Annotated[float, Field(gt=0)] = 0.001
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.001
     """Step size of Adam; `fast` trains its convolutions with Muon at 60 times as much."""
     model_variant: Variant = "baseline"
     """Network to train: baseline, wider, fast (`catsdogs models` compares them), pretrained:<hub name or folder>; auto

@@ -23,6 +23,7 @@ class Pixels:
 
     def __init__(self, photos: Packed, device: torch.device) -> None:
         self.labels, self._mapped = photos.labels, photos.pixels
+        self.side = photos.pixels.shape[1]
         self._resident = _copied(photos.pixels, device) if photos.pixels.nbytes <= SHARE * free_bytes(device) else None
 
     def take(self, places: Places) -> torch.Tensor:
