@@ -71,10 +71,10 @@ def one_training(work: Path, data_dir: Path, number: int) -> dict:
 
     whole, killed = settings("whole"), settings("killed")
     folder = work / str(number)
-    seconds = undisturbed(whole, folder / "whole.txt")
-    line = {"number": number, "variant": variant, "saves_each_step": save_seconds == 0.0, "seconds": round(seconds, 2)}
+    steps = undisturbed(whole, folder / "whole.txt")
+    line = {"number": number, "variant": variant, "saves_each_step": save_seconds == 0.0, "steps": steps}
     try:
-        met = hunted(killed, folder, number, seconds, A_TRAINING, TERMS, save_seconds)
+        met = hunted(killed, folder, number, steps, A_TRAINING, TERMS, save_seconds)
         return line | {"met": met, "same": same_model(whole.output_model, killed.output_model)}
     except AssertionError as error:
         return line | {"met": [], "same": False, "failed": str(error)}
@@ -92,9 +92,9 @@ def summary(done: list[dict]) -> str:
     return "\n".join([
         "# Result of the third part of `make soak`: trainings that are killed", "",
         f"{date.today()}: {len(done)} trainings of 8 epochs on 16 px photos, `fast` and `baseline` in turn, half "
-        "of them saving after every step. Each start is a process of its own that is killed at a random moment of the "
-        "time that an undisturbed training takes, or just after it began to save or to validate; then the same "
-        "training is started again.", "",
+        "of them saving after every step. Each start is a process of its own that is killed up to 30 ms after a random "
+        "step, after it began to save or to validate, or after the last step; then the same training is started "
+        "again.", "",
         f"- {len(failed)} trainings ended with other weights or figures than an undisturbed one, or failed"
         + "".join(f"; {line}" for line in failed),
         f"- {counted(done)['SIGKILL']} SIGKILLs, while: " + ", ".join(f"{what} {count}" for what, count in sorted(

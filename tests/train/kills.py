@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -28,7 +29,17 @@ LONGEST = 300.0  # seconds of one process
 STOPPED = 143
 
 
-def _command(settings: TrainSettings, doing: "Synchronized[int]", said: str, save_seconds: float | None) -> None:
+@dataclass(frozen=True)
+class Child:
+    process: ForkServerProcess
+    doing: "Synchronized[int]"  # a place in DOING
+    steps: "Synchronized[int]"  # that this process has begun
+
+
+def _command(
+    settings: TrainSettings, doing: "Synchronized[int]", steps: "Synchronized[int]", said: str,
+    save_seconds: float | None,
+) -> None:
     from catsdogs.cli import guarded
     from catsdogs.train import checkpoint, device, loop, stage
 
@@ -40,6 +51,7 @@ def _command(settings: TrainSettings, doing: "Synchronized[int]", said: str, sav
         @functools.wraps(real)
         def wrapped(*arguments: Any, **named: Any) -> Any:
             doing.value = DOING.index(what)
+            steps.value += name == "step_on"
             result = real(*arguments, **named)
             doing.value = DOING.index(then)
             return result
@@ -58,65 +70,67 @@ def _command(settings: TrainSettings, doing: "Synchronized[int]", said: str, sav
     os._exit(status)
 
 
-def start(
-    settings: TrainSettings, said: Path, save_seconds: float | None = None
-) -> tuple[ForkServerProcess, "Synchronized[int]"]:
+def start(settings: TrainSettings, said: Path, save_seconds: float | None = None) -> Child:
     """The training in a process of its own; `save_seconds` instead of a minute between its checkpoints."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["catsdogs.train.stage", "catsdogs.cli"])
-    doing: Synchronized[int] = context.Value("i", 0)
-    process = context.Process(target=_command, args=(settings, doing, str(said), save_seconds))
+    doing, steps = context.Value("i", 0), context.Value("i", 0)
+    process = context.Process(target=_command, args=(settings, doing, steps, str(said), save_seconds))
     process.start()
-    return process, doing
+    return Child(process, doing, steps)
 
 
-def ended(process: ForkServerProcess, said: Path) -> int:
-    process.join(LONGEST)
-    assert process.exitcode is not None, f"it hangs: {said.read_text()}"
-    return process.exitcode
+def ended(child: Child, said: Path) -> int:
+    child.process.join(LONGEST)
+    assert child.process.exitcode is not None, f"it hangs: {said.read_text()}"
+    return child.process.exitcode
 
 
-def undisturbed(settings: TrainSettings, said: Path) -> float:
-    """Train in peace; returns how long it took."""
-    began = time.monotonic()
-    process, _ = start(settings, said)
-    assert ended(process, said) == 0, said.read_text()
-    return time.monotonic() - began
+def undisturbed(settings: TrainSettings, said: Path) -> int:
+    """Train in peace; returns how many steps it took."""
+    child = start(settings, said)
+    assert ended(child, said) == 0, said.read_text()
+    return child.steps.value
 
 
 def hunted(
-    settings: TrainSettings, folder: Path, seed: int, seconds: float, kills: int, terms: int = 0,
+    settings: TrainSettings, folder: Path, seed: int, steps: int, kills: int, terms: int = 0,
     save_seconds: float | None = None,
 ) -> list[dict[str, Any]]:
     """Send SIGKILL `kills` times and SIGTERM `terms` times, each to a new start of the same command, then let it end.
 
-    Each signal comes at a random moment of the `seconds` that an undisturbed run takes, or a random moment after the
-    process has begun to save or to validate. Returns what each met. Raises AssertionError where one start fails.
+    Each signal comes up to 30 ms after a random step, or after the process has begun to save or to validate, the last
+    one perhaps after the last step of all. `steps` are those of a whole training: no start but the last takes more than
+    its share of them. Returns what each met. Raises AssertionError where a start fails, or ends before its signal.
     """
     generator, said, met = random.Random(seed), folder / "said.txt", []
     numbers = [signal.SIGKILL] * kills + [signal.SIGTERM] * terms
     generator.shuffle(numbers)
-    for number in numbers:
-        aim = generator.choice(["anywhere", "anywhere", "saving", "validating"])
-        delay = generator.uniform(0, seconds) if aim == "anywhere" else generator.uniform(0, 0.02)
-        process, doing = start(settings, said, save_seconds)
-        began = time.monotonic()
-        while aim != "anywhere" and process.is_alive() and DOING[doing.value] != aim:
-            assert time.monotonic() - began < LONGEST, f"it hangs: {said.read_text()}"
-        process.join(delay)
-        found, sent = DOING[doing.value], time.monotonic()
-        if process.exitcode is None:
-            os.kill(int(process.pid or 0), number)
-        status = ended(process, said)
-        if status == 0:
-            met.append({"signal": "none", "met": "its end"})
-            break
+    share = max(1, steps // (len(numbers) + 1))
+    for place, number in enumerate(numbers, 1):
+        child = start(settings, said, save_seconds)
+        if place == len(numbers) and generator.random() < 0.5:
+            _wait(child, said, lambda child: DOING[child.doing.value] == "ending")
+        else:
+            least, aim = generator.randint(0, share), generator.choice([*DOING[:4], "step"])
+            _wait(child, said, lambda child, least=least, aim=aim: (  # type: ignore[misc]
+                aim == "starting" or child.steps.value >= least and DOING[child.doing.value] == aim))
+        time.sleep(generator.uniform(0, 0.03))
+        found, sent = DOING[child.doing.value], time.monotonic()
+        assert child.process.is_alive(), f"it ended before its signal: {said.read_text()}"
+        os.kill(int(child.process.pid or 0), number)
+        status = ended(child, said)
         assert status in (-number, STOPPED), f"ended with {status}: {said.read_text()}"
         met.append({"signal": number.name, "met": found, "seconds_to_exit": round(time.monotonic() - sent, 3)})
-    else:
-        process, _ = start(settings, said, save_seconds)
-        assert ended(process, said) == 0, said.read_text()
+    assert ended(start(settings, said), said) == 0, said.read_text()
     return met
+
+
+def _wait(child: Child, said: Path, reached: Callable[[Child], bool]) -> None:
+    began = time.monotonic()
+    while child.process.is_alive() and not reached(child):
+        assert time.monotonic() - began < LONGEST, f"it hangs: {said.read_text()}"
+        time.sleep(0.0005)
 
 
 def same_model(one: Path, other: Path) -> bool:
