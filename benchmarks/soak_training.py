@@ -92,7 +92,8 @@ def summary(done: list[dict]) -> str:
     return "\n".join([
         "# Result of the third part of `make soak`: trainings that are killed", "",
         f"{date.today()}: {len(done)} trainings of 8 epochs on 16 px photos, `fast` and `baseline` in turn, "
-        f"{sum(line['saves_each_step'] for line in done)} of them saving after every step. Each start is a process of its own that is killed up to 30 ms after a random "
+        f"{sum(line['saves_each_step'] for line in done)} of them saving after every step. "
+        "Each start is a process of its own that is killed up to 30 ms after a random "
         "step, after it began to save or to validate, or after the last step; then the same training is started "
         "again.", "",
         f"- {len(failed)} trainings ended with other weights or figures than an undisturbed one, or failed"
