@@ -3,8 +3,10 @@ import pytest
 import torch
 
 from catsdogs.errors import UsageError
+from catsdogs.nets.fast import Fast
+from catsdogs.nets.plain import Plain
 from catsdogs.nets.registry import build, smallest_side, variant_name
-from catsdogs.train.initial import standardise
+from catsdogs.train.initial import standardise, whiten
 from tests.models import colour_photo
 
 
@@ -62,9 +64,29 @@ def test_initial_weights_make_every_layer_speak_with_one_voice() -> None:
             assert torch.allclose(values.std(dim=(0, 2, 3)), torch.ones(1), atol=1e-2)
 
 
-def test_a_blank_photo_does_not_break_the_initial_weights() -> None:
-    network = build("baseline", 2)
-    standardise(network, torch.zeros(4, 16, 16, 3, dtype=torch.uint8))
+def test_whitened_weights_see_the_main_directions_of_patches_with_both_signs() -> None:
+    pixels = torch.from_numpy(np.stack([colour_photo(number % 2, number) for number in range(64)]))
+    network = build("fast", 2)
+    assert isinstance(network, Fast)
+    whiten(network, pixels)
+    half = len(network.stem.weight) // 2
+    with torch.no_grad():
+        values = torch.nn.functional.conv2d(network.scaled(pixels), network.stem.weight, stride=5)
+    assert torch.allclose(values[:, :half], -values[:, half:], atol=1e-4)
+    spread = torch.cov(values[:, :half].transpose(0, 1).flatten(1))
+    variances = spread.diagonal()
+    assert (variances[:-1] >= variances[1:] - 1e-4).all() and 0.5 < variances[0] < 1.01
+    assert (spread - torch.diag(variances)).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("variant", ["baseline", "fast"])
+def test_a_blank_photo_does_not_break_the_initial_weights(variant: str) -> None:
+    network, blank = build(variant, 2), torch.zeros(4, 16, 16, 3, dtype=torch.uint8)
+    if isinstance(network, Fast):
+        whiten(network, blank)
+    else:
+        assert isinstance(network, Plain)
+        standardise(network, blank)
     assert all(torch.isfinite(tensor).all() for tensor in network.state_dict().values())
 
 

@@ -85,7 +85,7 @@ def demo(settings: DemoSettings) -> DemoResult:
          image_size=settings.image_size)
     step("train", data_dir=folder / "data/processed", output_model=folder / "models/model.pt",
          artifact_dir=folder / "artifacts/training", epochs=settings.epochs or _epochs(steps["preprocess"]["counts"]),
-         batch_size=64, learning_rate=0.0015, model_variant=settings.model_variant,
+         batch_size=64, learning_rate=0.002, model_variant=settings.model_variant,
          mlflow_tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
     step("package", model_path=folder / "models/model.pt", data_dir=folder / "data/processed")
     step("eval-batch", processed_dir=folder / "data/processed", output_csv=folder / "artifacts/eval_batch.csv",

@@ -25,7 +25,7 @@ class JobSettings(BucketSettings):
     """Corrections to apply: a YAML list (default: fixes.yaml, where it exists)."""
     doctor_warns: bool = False
     """Go on where a rule of doctor is broken; its report says so. Without this the job ends there."""
-    image_size: Annotated[int, Field(ge=8, le=2048)] = 96
+    image_size: Annotated[int, Field(ge=8, le=2048)] = 112
     """Side of the square photos, in pixels."""
     model_variant: Variant = "fast"
     """Network to train."""
@@ -33,7 +33,7 @@ class JobSettings(BucketSettings):
     """Passes over the training photos."""
     time_budget: Duration | None = None
     """Train as long as this (90s, 5m, 1h30m) instead of --epochs; the same job may then end with another model."""
-    batch_size: Count = 256
+    batch_size: Count = 64
     """Photos a step."""
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.002
     """Step size, as of `catsdogs train`."""

@@ -49,7 +49,7 @@ def fit(
     being a number (the last checkpoint stays), Stopped after SIGTERM.
     """
     network.to(device.device)
-    training = Training.begin(network, plan)
+    training = Training.begin(network, plan, device.precision)
     resume(training, processes.from_first(checkpoint.load() if processes.first else None))
     for row in training.history:
         after_epoch(row)

@@ -8,6 +8,7 @@ from catsdogs.errors import UsageError
 from catsdogs.familiarity import FIT_ON
 from catsdogs.files import digest_of
 from catsdogs.machine import crowding, seconds_alive
+from catsdogs.nets.fast import Fast
 from catsdogs.nets.network import Network
 from catsdogs.nets.plain import Plain
 from catsdogs.nets.pretrained import Pretrained, takes_photos_of
@@ -20,11 +21,11 @@ from catsdogs.storage import open_store
 from catsdogs.train.batches import TrainingBatches
 from catsdogs.train.checkpoint import Checkpoint
 from catsdogs.train.device import Device, choose
-from catsdogs.train.initial import PHOTOS, standardise
+from catsdogs.train.initial import PHOTOS, standardise, whiten
 from catsdogs.train.loop import seconds_a_photo
 from catsdogs.train.plan import Plan
 from catsdogs.train.processes import Processes
-from catsdogs.train.recipe import recipe_for
+from catsdogs.train.recipe import Recipe, recipe_for
 
 SECONDS_AFTER = 6.0  # for calibration, export, plots and closing the run; measured 3 to 5 on a machine of its own
 
@@ -56,9 +57,7 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
     if isinstance(network, Pretrained):
         takes_photos_of(network, about.image_size)
     recipe = recipe_for(variant)
-    if recipe.standardised:
-        assert isinstance(network, Plain)
-        standardise(network, TrainingBatches(photos.train, PHOTOS, settings.seed).get(0, 0, about.image_size)[0])
+    _fit_to_photos(network, recipe, photos, settings.seed)
     checkpoint = _checkpoint(settings, _key(settings, variant, photos, device), processes)
     if processes.first and not settings.resume:
         checkpoint.remove()
@@ -68,6 +67,18 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
         seconds=processes.from_first(_training_seconds(settings.time_budget, network, photos, device)),
     )
     return Prepared(variant=variant, photos=photos, network=network, plan=plan, device=device, checkpoint=checkpoint)
+
+
+def _fit_to_photos(network: Network, recipe: Recipe, photos: PackedPhotos, seed: int) -> None:
+    packed = photos.about.image_size
+    batches = TrainingBatches(photos.train, PHOTOS, seed, recipe.augmentation)
+    pixels, _ = batches.get(0, 0, recipe.side(0, packed, packed))
+    if recipe.initial == "standardised":
+        assert isinstance(network, Plain)
+        standardise(network, pixels)
+    elif recipe.initial == "whitened":
+        assert isinstance(network, Fast)
+        whiten(network, pixels)
 
 
 def _check_gpu(settings: TrainSettings) -> None:

@@ -28,8 +28,8 @@ class Training:
     history: list[Epoch] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, network: Network, plan: Plan) -> "Training":
-        optimisers = plan.recipe.optimisers(network, plan.learning_rate)
+    def begin(cls, network: Network, plan: Plan, precision: torch.dtype) -> "Training":
+        optimisers = plan.recipe.optimisers(network, plan.learning_rate, precision)
         rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
         return cls(network, optimisers, Average(network, plan.recipe.averaging), rates)
 
