@@ -4,6 +4,7 @@ from PIL import Image
 
 from catsdogs.errors import BadImage, TooManyPixels
 from catsdogs.images import encode, opened, prepare, upright_rgb
+from catsdogs.ingest.examine import examine
 from tests.photos import bad, encoded, jpeg, odd_but_good, picture
 
 
@@ -62,6 +63,16 @@ def test_the_pixel_limit_is_judged_before_decoding() -> None:
         prepare(bad()["huge.png"][0], 16)
     with pytest.raises(TooManyPixels):
         prepare(jpeg(3, (64, 64)), 16, max_pixels=64 * 64 - 1)
+
+
+def test_a_photo_without_a_jfif_marker_is_as_good() -> None:
+    """A usual clean-up rule throws such photos away: 6 to 7 % of good ones."""
+    usual = jpeg(5, (40, 40))
+    assert usual[2:4] == b"\xff\xe0" and usual[6:10] == b"JFIF"
+    without = usual[:2] + usual[4 + int.from_bytes(usual[4:6]):]
+    assert b"JFIF" not in without
+    assert np.array_equal(prepare(without, 16), prepare(usual, 16))
+    assert examine(without).format == "JPEG"
 
 
 def test_bad_image_survives_a_process_pool() -> None:

@@ -10,10 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from catsdogs.errors import CatsdogsError
 from catsdogs.files import write_json
+from catsdogs.names import MANIFEST as MANIFEST, PREPROCESSED, SPLITS as SPLITS
 from catsdogs.tables import read_table, write_table
 
-MANIFEST = "manifest.csv"
-SPLITS = "splits.csv"
 SPLIT_NAMES = ("train", "val", "test")
 QUARANTINE = "quarantine"
 
@@ -146,7 +145,7 @@ class Lineage(Document):
 class Preprocessed(Document):
     """What one run of preprocess made."""
 
-    FILE_NAME: ClassVar[str] = "preprocess.json"
+    FILE_NAME: ClassVar[str] = PREPROCESSED
 
     classes: list[str]
     image_size: int

@@ -13,6 +13,7 @@ from catsdogs import __version__
 from catsdogs.commands import COMMANDS, Command
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import explain_os_error
+from catsdogs.settings.remembered import recall, remember
 
 # Package that may be missing -> the extra that brings it
 EXTRAS = {"torch": "train", "fastapi": "serve", "openvino": "serve", "mlflow": "train", "cleanlab": "doctor",
@@ -55,10 +56,15 @@ def main(arguments: list[str]) -> int:
 def execute(name: str, arguments: list[str]) -> int:
     command = COMMANDS[name]
     as_json = "--json" in arguments
-    settings = parse(name, command, [argument for argument in arguments if argument != "--json"])
+    flags = [argument for argument in arguments if argument != "--json"]
+    settings = known = recall(name, flags) if command.remembers else None
+    if settings is None:
+        settings = parse(name, command, flags)
     gc.freeze()  # what was imported stays: nobody need look through it for garbage
     gc.enable()
     result = command.run(settings)
+    if command.remembers and known is None:
+        remember(name, flags, settings)
     print(json.dumps(result.data(), indent=2, default=str) if as_json else result.text(), flush=True)
     return 0 if getattr(result, "passed", True) else 1
 

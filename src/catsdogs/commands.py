@@ -23,6 +23,8 @@ class Command:
     help: str
     positional: str = ""
     """Setting that may be given as the first word, without its flag."""
+    remembers: bool = False
+    """The meaning of its flags is kept for the next time: no secret is among its settings."""
     ends_at_once: bool = False
     """Nothing is left to be tidied when it returns: no library's exit handlers, no threads, no processes."""
 
@@ -64,7 +66,7 @@ COMMANDS = {
     "cluster": Command("release.place", "cluster", "release.ClusterSettings", "show or stop a local cluster"),
     "fetch": Command("versions.fetch", "fetch", "versions.FetchSettings", "download Microsoft's archive of photos"),
     "push": Command("versions.push", "push", "versions.PushSettings", "store this commit's folders in a bucket",
-                    ends_at_once=True),
+                    remembers=True, ends_at_once=True),
     "pull": Command("versions.pull", "pull", "versions.PullSettings", "get a commit's folders back from it"),
     "versions": Command("versions.listing", "versions", "versions.VersionsSettings", "list what the bucket holds"),
     "verify": Command("versions.verify", "verify", "versions.VerifySettings", "read it again, byte for byte"),

@@ -17,7 +17,8 @@ def event(name: str, **fields: Any) -> None:
         print(f"{name}  {details}".rstrip(), file=sys.stderr)
         return
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    print(json.dumps({"time": stamp, "event": name, **fields}, default=str), file=sys.stderr, flush=True)
+    sys.stderr.write(json.dumps({"time": stamp, "event": name, **fields}, default=str) + "\n")  # in one piece
+    sys.stderr.flush()
 
 
 class Progress(Protocol):

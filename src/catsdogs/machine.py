@@ -2,20 +2,44 @@
 
 import ctypes
 import os
+import signal
 import time
 from pathlib import Path
 
 M_MMAP_THRESHOLD = -3  # of malloc.h
+PR_SET_PDEATHSIG = 1  # of prctl.h
 
 
-def cores() -> int:
-    """Processor cores that this process may use: its affinity, lowered to its cgroup's quota (container limits)."""
+def cores(groups: Path = Path("/sys/fs/cgroup"), member: Path = Path("/proc/self/cgroup")) -> int:
+    """Processor cores that this process may use: its affinity, lowered to the quotas of its cgroup and those above it
+    (limits of containers and of systemd), rounded down, at least 1."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([allowed, *(int(quota) for quota in _quotas(groups, member))]))
+
+
+def _quotas(groups: Path, member: Path) -> list[float]:
+    """Cores of each limit. In a container its own group is what lies at the top, whatever the path says."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return allowed
-    return allowed if quota == "max" else max(1, min(allowed, int(quota) // int(period)))
+        lines = [line.split(":", 2) for line in member.read_text().splitlines()]
+    except OSError:
+        return []
+    found = []
+    for number, controllers, path in (line for line in lines if len(line) == 3):
+        if number != "0" and "cpu" not in controllers.split(","):
+            continue
+        top = groups if number == "0" else groups / controllers
+        folder = top / path.lstrip("/")
+        for group in {top, *(above for above in (folder, *folder.parents) if top in above.parents)}:
+            try:
+                if number == "0":
+                    quota, period = (group / "cpu.max").read_text().split()
+                else:
+                    quota, period = ((group / name).read_text() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us"))
+                if int(quota) > 0:
+                    found.append(int(quota) / int(period))
+            except (OSError, ValueError):
+                continue  # no limit here (`max`), or no such group in this container
+    return found
 
 
 def seconds_alive() -> float:
@@ -45,3 +69,13 @@ def give_back_large_memory() -> None:
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
     except (OSError, AttributeError):
         return  # another C library: it has ways of its own
+
+
+def end_with_parent(parent: int) -> None:
+    """Have Linux send SIGTERM to this process when `parent`, which forked it, ends: even where that one was killed."""
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    except (OSError, AttributeError):
+        return  # not Linux
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)  # it ended before this was said

@@ -60,6 +60,11 @@ class Predictor:
         """The prediction for one prepared photo, uint8 [1, image_size, image_size, 3]."""
         return self._prediction(pixels, self._engine.infer(pixels))
 
+    def answers(self, pixels: Pixels) -> list[Prediction]:
+        """The predictions for prepared photos, uint8 [n, image_size, image_size, 3]."""
+        answer = self._engine.infer(pixels)
+        return [self._prediction(pixels, answer, place) for place in range(len(pixels))]
+
     @property
     def explains(self) -> bool:
         """Whether the model says which places of a photo its answer is owed to; older ones do not."""
@@ -78,15 +83,15 @@ class Predictor:
         others = np.delete(evidence, mine, axis=0)
         return prediction, evidence[mine] - (others.mean(axis=0) if len(others) else 0)
 
-    def _prediction(self, pixels: Pixels, answer: dict[str, Floats]) -> Prediction:
-        card, row = self.card, answer[PROBABILITIES_NAME][0]
+    def _prediction(self, pixels: Pixels, answer: dict[str, Floats], place: int = 0) -> Prediction:
+        card, row = self.card, answer[PROBABILITIES_NAME][place]
         best = int(row.argmax())
         named = {label: float(value) for label, value in zip(card.classes, row, strict=True)}
         distance = None
         if self._usual is not None:
-            distance = float(self._usual.distance(statistics(pixels[0])[None])[0])
+            distance = float(self._usual.distance(statistics(pixels[place])[None])[0])
             if DISTANCE_NAME in answer:
-                distance = float(np.maximum(distance, answer[DISTANCE_NAME][0]))  # keeps a NaN
+                distance = float(np.maximum(distance, answer[DISTANCE_NAME][place]))  # keeps a NaN
         why = doubt(float(row[best]), distance, unsure_below=card.unsure_below,
                     unfamiliar_above=card.familiarity.threshold if card.familiarity else None)
         return Prediction(card.classes[best], float(row[best]), named, why, card.version)

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from catsdogs.artifacts import Document, Lineage
+from catsdogs.names import METRICS
 
 
 class Interval(Document):
@@ -43,7 +44,7 @@ class Epoch(Document):
 class TrainingMetrics(Document):
     """`metrics.json`: what one training reached. Figures are of the test split unless they say otherwise."""
 
-    FILE_NAME: ClassVar[str] = "metrics.json"
+    FILE_NAME: ClassVar[str] = METRICS
 
     model_variant: str
     parameters: int

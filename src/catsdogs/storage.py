@@ -1,11 +1,14 @@
 """Folders that may live at gs://, s3:// or on disk: one address, one small interface."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from catsdogs.errors import CatsdogsError, UsageError
-from catsdogs.settings.versions import BucketSettings
 from catsdogs.stores.store import Store
+
+if TYPE_CHECKING:
+    from catsdogs.settings.versions import BucketSettings
 
 EXTRAS = {"gs": "gcs", "s3": "s3"}
 
@@ -21,7 +24,7 @@ class MissingExtra(CatsdogsError):
         return type(self), (self.scheme, self.extra)
 
 
-def open_store(settings: BucketSettings) -> Store:
+def open_store(settings: "BucketSettings") -> Store:
     """The store that `--bucket` names. Raises UsageError for an address of no known kind, MissingExtra."""
     address = settings.bucket
     if not address:

@@ -62,6 +62,20 @@ def test_wrong_labels_come_first_with_the_line_that_mends_them(
     assert views[first[0].photo.digest].shape == (16, 16, 3)
 
 
+def test_a_backbone_judges_in_their_place(
+    reddish_and_bluish: tuple[Path, list[ManifestRow], set[str]], tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(3)
+    transformers.ResNetModel(transformers.ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 64], depths=[1, 1], layer_type="basic")).save_pretrained(tmp_path)
+    processed, kept, wrong = reddish_and_bluish
+    check, views = check_labels(kept, {}, processed, {}, folds=4, epochs=20, backbone=str(tmp_path))
+    assert {one.photo.digest for one in check.ranked[:WRONG]} == wrong and check.learned
+    assert (check.backbone, check.epochs) == (str(tmp_path), 0)
+    assert views[check.ranked[0].photo.digest].shape == (128, 128, 3)  # what it saw
+
+
 def test_what_a_person_decided_is_not_listed_and_the_rest_keeps_its_order() -> None:
     rows = [
         ManifestRow(digest=f"{number:064x}", source=str(number), label="abc"[number % 3], format="PNG", width=9,

@@ -1,31 +1,81 @@
 """Ray gives what this machine's processes give, byte for byte, also when it loses workers."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from catsdogs.ray_cluster import LOSSES, Cluster, connected
 from catsdogs.errors import BadImage, CatsdogsError
+from catsdogs.ray_cluster import STORE_BYTES, Cluster, connected
+from catsdogs.settings.cluster import keep_to_itself, own_token
+from catsdogs.settings.versions import BucketSettings
+from catsdogs.storage import open_store
+from tests.buckets import KINDS, Servers, environment, new_bucket
 from tests.chains import in_bucket, in_folders, planted
 from tests.ray_cluster import work
-from tests.versions.folders import pulled, pushed, tree
+from tests.versions.folders import pushed, tree
 
 pytestmark = pytest.mark.xdist_group("ray")
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """One Ray of two workers for all tests; stages find it and leave it running."""
-    with connected(None, 2) as running:
-        yield running
-    import ray
+@dataclass(frozen=True)
+class Machines:
+    """Two raylets with one core each, joined as machines are: by an address."""
 
-    assert not ray.is_initialized()
+    engine: Cluster
+    stores: Servers
+    lose_one: Callable[[], None]
+
+
+@pytest.fixture(scope="module")
+def machines(object_servers: Servers) -> Iterator[Machines]:
+    """For all tests: stages find Ray running and leave it so. Its processes know the way to both object stores."""
+    with pytest.MonkeyPatch.context() as patch, own_token():
+        variables = environment("gs", object_servers.gs) | environment("s3", object_servers.s3)
+        # A machine that is gone refuses at once and is given up after 3 s; one that is merely busy has ten each time.
+        noticed = {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "6"}
+        for name, value in (variables | noticed).items():
+            patch.setenv(name, value)
+        keep_to_itself()
+        started, other = _two_raylets()
+        try:
+            with connected(started.address, 0) as engine:
+                yield Machines(engine, object_servers, lambda: started.remove_node(other, allow_graceful=False))
+            import ray
+
+            assert not ray.is_initialized()
+        finally:
+            started.shutdown()
+
+
+def _two_raylets(attempts: int = 3) -> tuple[Any, Any]:
+    """A cluster and the second of its nodes. Ray gives a node up that is not there after 30 s: a busy machine is."""
+    from ray.cluster_utils import Cluster as RayCluster
+
+    options = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+    started = RayCluster()
+    for attempt in range(1, attempts + 1):
+        try:
+            started.add_node(**options)
+            return started, started.add_node(**options)
+        except Exception:  # Ray raises plain ones
+            started.shutdown()
+            started = RayCluster()
+            if attempt == attempts:
+                raise
+    raise AssertionError("unreachable")
+
+
+@pytest.fixture
+def cluster(machines: Machines) -> Cluster:
+    return machines.engine
 
 
 def test_answers_come_in_order_and_few_are_under_way(cluster: Cluster) -> None:
@@ -55,32 +105,17 @@ def test_the_first_error_ends_the_run_as_itself(cluster: Cluster) -> None:
         list(cluster.map(work.fail, "one sentence", range(3)))
 
 
-def test_folders_come_out_the_same(cluster: Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_worker_changes_nothing(
+    kind: str, machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL of the process that works, in the middle of each stage; shards and trees come out the same too."""
+    buckets = {}
     for name in ("local", "ray"):
-        planted(tmp_path / name / "data" / "raw")
-        in_folders(tmp_path / name, engine=name)
-    assert tree(tmp_path / "ray" / "data") == tree(tmp_path / "local" / "data")
-
-
-def test_versions_come_out_the_same(cluster: Cluster, tmp_path: Path) -> None:
-    for name in ("local", "ray"):
-        planted(tmp_path / name / "data" / "raw")
-        bucket = str(tmp_path / name / "bucket")
-        pushed(tmp_path / name, bucket, stage=["raw"])
-        in_bucket(bucket, tmp_path / name / "cache", engine=name)
-        pulled(tmp_path / name / "back", bucket)
-    assert tree(tmp_path / "ray" / "back") == tree(tmp_path / "local" / "back")
-    manifests = {name: {path: data for path, data in tree(tmp_path / name / "bucket").items()
-                        if "/c1/" not in path} for name in ("local", "ray")}
-    assert manifests["ray"] == manifests["local"]  # shards and trees too
-
-
-def test_a_killed_worker_changes_nothing(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGKILL of the process that works, in the middle of each stage."""
-    for name in ("local", "ray"):
-        planted(tmp_path / name / "data" / "raw", 40)
-        pushed(tmp_path / name, str(tmp_path / name / "bucket"), stage=["raw"])
-    in_bucket(str(tmp_path / "local" / "bucket"), tmp_path / "local" / "cache")
+        buckets[name] = new_bucket(kind, machines.stores, tmp_path / name)
+        planted(tmp_path / name / "data" / "raw", 12)
+        pushed(tmp_path / name, buckets[name], stage=["raw"])
+    in_bucket(buckets["local"], tmp_path / "local" / "cache")
     monkeypatch.setattr("catsdogs.ingest.versioned.CHUNK", 8)
     killed: list[Path] = []
     usual = Cluster.map
@@ -93,12 +128,17 @@ def test_a_killed_worker_changes_nothing(cluster: Cluster, tmp_path: Path, monke
         assert mark.exists()
 
     monkeypatch.setattr(Cluster, "map", kills)
-    in_bucket(str(tmp_path / "ray" / "bucket"), tmp_path / "ray" / "cache", engine="ray")
+    in_bucket(buckets["ray"], tmp_path / "ray" / "cache", engine="ray")
     assert len(killed) == 2
     monkeypatch.undo()
-    for name in ("local", "ray"):
-        pulled(tmp_path / name / "back", str(tmp_path / name / "bucket"))
-    assert tree(tmp_path / "ray" / "back") == tree(tmp_path / "local" / "back")
+    assert objects(buckets["ray"]) == objects(buckets["local"])
+
+
+def objects(bucket: str) -> dict[str, bytes | str]:
+    """What a bucket holds; of a version's manifest, which says when it was written, the digest of its tree."""
+    store = open_store(BucketSettings(bucket=bucket))
+    return {entry.key: str(json.loads(store.read(entry.key))["tree_digest"]) if entry.key.endswith("manifest.json")
+            else store.read(entry.key) for entry in store.entries("")}
 
 
 def test_a_worker_killed_from_outside_is_replaced(cluster: Cluster, tmp_path: Path) -> None:
@@ -111,9 +151,38 @@ def test_a_worker_killed_from_outside_is_replaced(cluster: Cluster, tmp_path: Pa
     assert answers == list(range(24))
 
 
-def test_a_task_that_kills_every_worker_ends_the_run(cluster: Cluster) -> None:
-    with pytest.raises(CatsdogsError, match=rf"lost the worker of one task {LOSSES + 1} times.*fewer --workers"):
+def test_a_task_that_kills_every_worker_ends_the_run(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("catsdogs.ray_cluster.LOSSES", 1)  # each new worker takes seconds on a busy machine
+    with pytest.raises(CatsdogsError, match=r"lost the worker of one task 2 times.*fewer --workers"):
         list(cluster.map(work.die, None, range(1)))
+
+
+def test_a_lost_machine_changes_nothing(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the two is killed in the middle of the work, and folders still come out the same."""
+    for name in ("local", "ray"):
+        planted(tmp_path / name / "data" / "raw", 12)
+    in_folders(tmp_path / "local")
+    monkeypatch.setattr("catsdogs.ingest.stage.CHUNK", 4)
+    answered: list[object] = []
+    usual = Cluster.map
+
+    def loses(self: Cluster, task: Callable[[object, object], object], shared: object,
+              tasks: list[object]) -> Iterator[object]:
+        for answer in usual(self, work.slowly, (task, shared), tasks):
+            answered.append(answer)
+            if len(answered) == 3:
+                machines.lose_one()
+            yield answer
+
+    monkeypatch.setattr(Cluster, "map", loses)
+    in_folders(tmp_path / "ray", engine="ray")
+    import ray
+
+    assert len(answered) > 6
+    assert [node["Alive"] for node in ray.nodes()].count(True) == 1
+    assert tree(tmp_path / "ray" / "data") == tree(tmp_path / "local" / "data")
 
 
 def test_the_command_starts_a_ray_of_its_own_and_ends_it(tmp_path: Path) -> None:

@@ -45,3 +45,10 @@ def dying_once(shared: tuple[Callable[[object, object], object], object, str], t
         return answer
     os.kill(os.getpid(), signal.SIGKILL)
     return answer
+
+
+def slowly(shared: tuple[Callable[[object, object], object], object], task: object) -> object:
+    """The work, slow enough for something to happen meanwhile."""
+    time.sleep(0.3)
+    work, inner = shared
+    return work(inner, task)

@@ -156,10 +156,12 @@ def bombard(send: Callable[[bytes], object], count: int, seed: int) -> None:
 
 
 def memory(pid: int) -> int:
-    """Bytes of anonymous memory of a process: files that are mapped do not count."""
+    """Bytes of anonymous memory of a process and of those that it forked: files that are mapped do not count."""
     with open(f"/proc/{pid}/status") as lines:
         found = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Rss")}
-    return 1024 * int(found["RssAnon"])
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        forked = [int(child) for child in file.read().split()]
+    return 1024 * int(found["RssAnon"]) + sum(memory(child) for child in forked)
 
 
 def trickle(port: int, seconds: float) -> socket.socket:

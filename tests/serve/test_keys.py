@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from catsdogs.errors import UsageError
 from catsdogs.images import encode
-from catsdogs.serve.keys import Bucket, read_keys
+from catsdogs.serve.keys import read_keys
 from catsdogs.serve.new_key import NewKey, new_key
 from catsdogs.serve.start import start
 from catsdogs.settings.serving import KeySettings, ServeSettings
@@ -71,16 +71,6 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_back(tmp_path: Path, key
         refused = client.post("/predict", files={"file": PHOTO}, headers=shop)
         assert refused.status_code == 429 and 3000 < int(refused.headers["Retry-After"]) <= 4000
         assert client.post("/predict", files={"file": PHOTO}, headers=both).status_code == 200  # each its own
-
-
-def test_a_bucket_lets_its_rate_pass() -> None:
-    now = 0.0
-    bucket = Bucket(4.0, now=lambda: now)
-    passed = 0
-    for step in range(1000):
-        now = step / 100
-        passed += not bucket.take()
-    assert passed == pytest.approx(8 + 4 * 10, abs=1)
 
 
 @pytest.mark.parametrize("lines", ["shop predict", "shop everything " + "0" * 64, "a b predict " + "0" * 64, "#nobody",

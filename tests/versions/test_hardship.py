@@ -16,3 +16,8 @@ def test_kills_and_faults_lose_nothing(kind: str, object_servers: Servers, tmp_p
         done = hardship(tmp_path, kind, new_bucket(kind, object_servers, tmp_path), faults, seed=1, photos=60,
                         versions=("c1",))
     assert done["killed"] and sum(count for name, count in faults.seen.items() if name) > 5
+
+
+def test_kills_lose_nothing_in_a_folder(tmp_path: Path) -> None:
+    done = hardship(tmp_path, "folder", str(tmp_path / "bucket"), None, seed=2, photos=60, versions=("c1",))
+    assert done["killed"]

@@ -1,6 +1,9 @@
 """Labels that are probably wrong: confident learning (Northcutt et al. 2021, cleanlab) on out-of-fold answers."""
 
+import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +24,15 @@ SIDE = 64  # pixels that the networks see
 RANKED = 300
 SEED = 42
 
+Pixels = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.int64]
 Views = dict[str, npt.NDArray[np.uint8]]  # digest -> the photo as the networks see it
+
+
+@dataclass(frozen=True)
+class _Judge:
+    side: Callable[[int], int]  # of the photos it sees, by that of the packed ones
+    answers: Callable[[Pixels, Numbers, Numbers, int], npt.NDArray[np.float32]]  # out of fold, [n, classes]
 
 
 def require(processed: Path) -> None:
@@ -35,7 +46,7 @@ def require(processed: Path) -> None:
 
 def check_labels(
     kept: list[ManifestRow], splits: dict[str, set[str]], processed: Path, fixes: dict[str, Fix], folds: int,
-    epochs: int,
+    epochs: int, backbone: str | None = None,
 ) -> tuple[LabelCheck, Views]:
     """Judge every photo that is both kept and packed; photos whose label a person has decided on are not listed.
 
@@ -43,23 +54,46 @@ def check_labels(
     """
     started = time.monotonic()
 
-    from catsdogs.doctor.folds import out_of_fold, smallest_side
-
-    rows, pixels = _small(kept, processed, smallest_side())
+    judge = _by_features(backbone) if backbone else _by_networks(epochs)
+    rows, pixels = _small(kept, processed, judge)
     classes = sorted({row.label for row in rows})
     labels = np.array([classes.index(row.label) for row in rows], dtype=np.int64)
     parts = np.array([fold_of(row.group, folds) for row in rows], dtype=np.int64)
     _refuse_thin(labels, parts, classes, folds)
-    with progress("labels", epochs * int(sum((parts != part).sum() for part in np.unique(parts)))) as bar:
-        answers = out_of_fold(pixels, labels, parts, classes=len(classes), epochs=epochs, seed=SEED, bar=bar)
+    answers = judge.answers(pixels, labels, parts, len(classes))
     suspicious = rank(rows, labels, answers, classes, splits, fixes)
     check = LabelCheck(
-        photos=len(rows), folds=folds, epochs=epochs, accuracy=float((answers.argmax(axis=1) == labels).mean()),
+        photos=len(rows), folds=folds, epochs=0 if backbone else epochs, backbone=backbone,
+        accuracy=float((answers.argmax(axis=1) == labels).mean()),
         learned=_learned(labels, answers), issues=sum(one.issue for one in suspicious),
         seconds=time.monotonic() - started, ranked=suspicious[:RANKED],
     )
     places = {row.digest: place for place, row in enumerate(rows)}
     return check, {one.photo.digest: pixels[places[one.photo.digest]] for one in check.ranked}
+
+
+def _by_networks(epochs: int) -> _Judge:
+    """Small networks of our own, trained on the other folds."""
+    from catsdogs.doctor.folds import out_of_fold, smallest_side
+
+    def answers(pixels: Pixels, labels: Numbers, parts: Numbers, classes: int) -> npt.NDArray[np.float32]:
+        with progress("labels", epochs * int(sum((parts != part).sum() for part in np.unique(parts)))) as bar:
+            return out_of_fold(pixels, labels, parts, classes=classes, epochs=epochs, seed=SEED, bar=bar)
+
+    return _Judge(lambda packed: max(min(SIDE, packed), smallest_side()), answers)
+
+
+def _by_features(name: str) -> _Judge:
+    """A backbone that others trained."""
+    from catsdogs.doctor.backbone import load, out_of_fold
+
+    network, side = load(name)
+
+    def answers(pixels: Pixels, labels: Numbers, parts: Numbers, classes: int) -> npt.NDArray[np.float32]:
+        with progress("labels", len(labels)) as bar:
+            return out_of_fold(network, pixels, labels, parts, classes=classes, bar=bar)
+
+    return _Judge(lambda packed: side, answers)
 
 
 def _learned(labels: npt.NDArray[np.int64], answers: npt.NDArray[np.float32]) -> bool:
@@ -107,10 +141,11 @@ def fold_of(group: str, folds: int) -> int:
     return int.from_bytes(sha256(f"fold:{group}".encode()).digest()[:8]) % folds
 
 
-def _small(kept: list[ManifestRow], processed: Path, least: int) -> tuple[list[ManifestRow], npt.NDArray[np.uint8]]:
+def _small(kept: list[ManifestRow], processed: Path, judge: _Judge) -> tuple[list[ManifestRow], Pixels]:
+    """The photos that are both kept and packed, at the side that the judge sees; in a file that is never seen."""
     by_digest = {row.digest: row for row in kept}
     packed = open_packed(processed)
-    side = max(min(SIDE, packed.about.image_size), least)
+    side = judge.side(packed.about.image_size)
     found = [
         (by_digest[row.digest], split.pixels, place)
         for split in (packed.train, packed.val, packed.test) for place, row in enumerate(split.rows)
@@ -118,7 +153,8 @@ def _small(kept: list[ManifestRow], processed: Path, least: int) -> tuple[list[M
     ]
     if not found:
         raise UsageError(f"{processed} was made from other photos: run `catsdogs preprocess` again.")
-    pixels = np.empty((len(found), side, side, 3), dtype=np.uint8)
+    with tempfile.TemporaryFile(prefix="catsdogs-") as file:  # 0.8 GB for 16,000 photos of 128 px
+        pixels = np.memmap(file, np.uint8, "w+", shape=(len(found), side, side, 3))
     for number, (_, large, place) in enumerate(found):
         pixels[number] = square(Image.fromarray(np.asarray(large[place])), side)
     return [row for row, _, _ in found], pixels

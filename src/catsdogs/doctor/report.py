@@ -55,7 +55,8 @@ class WrongLabel(Document):
 class LabelCheck(Document):
     photos: int
     folds: int
-    epochs: int
+    epochs: int  # of each training; 0 where a backbone judged
+    backbone: str | None = None
     accuracy: float  # of the out-of-fold answers against the labels as they are
     learned: bool  # whether that is well above guessing; else neither figures nor ranking say anything
     issues: int

@@ -52,7 +52,7 @@ class DoctorResult:
             check = report.labels
             lines.append(f"labels       {check.issues:,} of {check.photos:,} probably wrong" if check.learned else
                          f"labels       not judged: networks that agree with only {check.accuracy:.0%} of them learned "
-                         "too little; raise --label-epochs, or add photos")
+                         "too little; name a --label-backbone, raise --label-epochs, or add photos")
         if report.changes:
             found = report.changes
             lines.append(f"changes      {len(found.added):,} added, {len(found.removed):,} removed, "
@@ -156,7 +156,8 @@ def _labels(
 ) -> tuple[LabelCheck | None, Views]:
     if not settings.labels:
         return None, {}
-    return check_labels(kept, splits, settings.processed_dir, fixes, settings.label_folds, settings.label_epochs)
+    return check_labels(kept, splits, settings.processed_dir, fixes, settings.label_folds, settings.label_epochs,
+                        settings.label_backbone)
 
 
 def _refused(row: ManifestRow, classes: Iterable[str]) -> Refused:

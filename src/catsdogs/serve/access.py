@@ -1,13 +1,12 @@
 """The outermost layer: request ids, refusals as JSON, one log line and one count for every answer."""
 
 import json
+import random
 import re
 import sys
 import time
-import uuid
 from collections.abc import Callable, Mapping
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.routing import Match
@@ -42,10 +41,10 @@ class Access:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
+                headers = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
                 if version := state.get("model_version") or self.model_version():
-                    headers["X-Model-Version"] = version
+                    headers.append((b"x-model-version", version.encode()))
+                message["headers"] = headers
             await send(message)
 
         self.metrics.in_progress.inc()
@@ -79,7 +78,7 @@ class Access:
             line["key"] = key
         if self.log_client and scope.get("client"):
             line["client"] = scope["client"][0]
-        print(json.dumps(line), file=sys.stderr)
+        sys.stderr.write(json.dumps(line) + "\n")  # at once: the lines of several processes must not mix
 
 
 def refusal(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -109,4 +108,4 @@ def _find_route(scope: Scope) -> None:
 
 def _request_id(scope: Scope) -> str:
     sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
-    return sent if SANE_ID.fullmatch(sent) else uuid.uuid4().hex
+    return sent if SANE_ID.fullmatch(sent) else f"{random.getrandbits(128):032x}"

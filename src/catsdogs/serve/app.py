@@ -10,22 +10,25 @@ from starlette.exceptions import HTTPException
 
 from catsdogs import __version__
 from catsdogs.serve.access import Access, refusal
+from catsdogs.serve.direct import PATH, Direct
 from catsdogs.serve.headers import SecurityHeaders
 from catsdogs.serve.keys import KeyCheck, read_keys
 from catsdogs.serve.limits import BodyLimit
 from catsdogs.serve.operation import operation_routes
 from catsdogs.serve.pages import page_routes
 from catsdogs.serve.predict import predict_routes
+from catsdogs.serve.presence import Presence
 from catsdogs.serve.protocol import protocol_routes
 from catsdogs.serve.service import Service
+from catsdogs.serve.shared import Shared
 from catsdogs.serve.state import Loaded
 from catsdogs.serve.swap import Swap
 from catsdogs.settings.serving import ServeSettings
 
 
-def create_app(settings: ServeSettings, loaded: Loaded) -> FastAPI:
+def create_app(settings: ServeSettings, loaded: Loaded, shared: Shared | None = None) -> FastAPI:
     """The app for these settings and a model that was checked, or the stub. Raises UsageError for odd keys."""
-    service, keys = Service(settings, loaded), read_keys(settings)
+    service, keys = Service(settings, loaded, shared), read_keys(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -40,19 +43,22 @@ def create_app(settings: ServeSettings, loaded: Loaded) -> FastAPI:
     app = FastAPI(title="catsdogs", version=__version__, lifespan=lifespan,
                   openapi_url=None if settings.hide_docs else "/openapi.json",  # the pages go with it
                   description="Which animal is on the photo, with calibrated probabilities.")
+    for routes in (operation_routes, predict_routes, protocol_routes):
+        routes(app, service)
+    page_routes(app)
     # The last one added is the outermost.
+    app.add_middleware(Direct, service=service, route=next(
+        route for route in app.routes if getattr(route, "path", None) == PATH))
+    app.add_middleware(Presence)
     app.add_middleware(BodyLimit, seconds=settings.body_seconds, default=settings.max_upload_bytes, of_path={
         "/predict/batch": settings.max_batch_bytes, "/v2/models/catsdogs/infer": settings.max_batch_bytes})
     if keys is not None:
-        app.add_middleware(KeyCheck, keys=keys, rate=settings.rate_per_key)
+        app.add_middleware(KeyCheck, keys=keys, rate=settings.rate_per_key, shared=shared)
     app.add_middleware(Access, metrics=service.metrics, model_version=lambda: service.current.version,
                        log_client=settings.log_client_address)
     app.add_middleware(SecurityHeaders)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
-    for routes in (operation_routes, predict_routes, protocol_routes):
-        routes(app, service)
-    page_routes(app)
     return app
 
 

@@ -1,10 +1,13 @@
-"""Photos are decoded and answered off the event loop, in a bounded queue, with a deadline."""
+"""Photos are decoded and answered off the event loop, in a bounded queue, with a deadline, together under load."""
 
 import asyncio
+import queue
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from catsdogs.errors import BadImage, TooManyPixels
 from catsdogs.images import Pixels
@@ -15,30 +18,46 @@ from catsdogs.serve.heat import Explanation, explained
 from catsdogs.serve.metrics import Metrics
 from catsdogs.settings.serving import ServeSettings
 
-T = TypeVar("T")
+
+@dataclass(eq=False)
+class Job:
+    """`prepare` makes the pixels of one photo, uint8 [1, size, size, 3]; `alone`, where it is given, does it all."""
+
+    answer: "asyncio.Future[Any]"
+    prepare: Callable[[Predictor], Pixels] | None = None
+    alone: Callable[[Predictor], Any] | None = None
+    abandoned: bool = False
 
 
 class Inference:
-    """One thread a core; each runs decoding and the network for one photo at a time.
+    """Threads that take photos from one queue, first in, first out.
 
-    `model` is asked when a photo's turn comes: after a swap the next photo is answered by the new model.
+    A thread takes what waits, up to `batch` photos, and waits for no more; so batches form under load only. `model` is
+    asked when a photo's turn comes: after a swap the next photo is answered by the new model.
     """
 
-    def __init__(self, model: Callable[[], Predictor], settings: ServeSettings, metrics: Metrics) -> None:
-        self.model, self.metrics = model, metrics
+    def __init__(self, model: Callable[[], Predictor], settings: ServeSettings, metrics: Metrics,
+                 batch: int = 1) -> None:
+        self.model, self.metrics, self.batch = model, metrics, batch
         self.max_pixels, self.deadline = settings.max_pixels, settings.deadline_seconds
         self.threads = settings.threads or cores()
         self.capacity = self.threads + settings.queue_size
         self._held = 0
-        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="inference")
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._running = [threading.Thread(target=self._work, name=f"inference-{number}", daemon=True)
+                         for number in range(self.threads)]
+        for thread in self._running:
+            thread.start()
 
     async def predict(self, data: bytes) -> Prediction:
         """An encoded photo. Raises Refused: 400 and 413 for it, 503 when the queue is full, 504 past the deadline."""
-        return await self._queued(lambda predictor: self._answer(predictor, self._prepare(predictor, data)))
+        prediction: Prediction = await self._queued(prepare=lambda predictor: self._prepare(predictor, data))
+        return prediction
 
     async def classify(self, pixels: Pixels) -> Prediction:
         """A prepared photo, uint8 [1, image_size, image_size, 3]. Raises Refused."""
-        return await self._queued(lambda predictor: self._answer(predictor, pixels))
+        prediction: Prediction = await self._queued(prepare=lambda _: pixels)
+        return prediction
 
     async def explain(self, data: bytes, picture: bool) -> Explanation:
         """What the network looked at; with `picture` also as a PNG over the photo. Raises Refused."""
@@ -48,32 +67,23 @@ class Inference:
             prediction, evidence = predictor.explain(self._prepare(predictor, data))
             return explained(prediction, evidence, data if picture else None)
 
-        return await self._queued(work)
+        explanation: Explanation = await self._queued(alone=work)
+        return explanation
 
     def _prepare(self, predictor: Predictor, data: bytes) -> Pixels:
         with self.metrics.timed(self.metrics.decode):
             return predictor.prepare(data, self.max_pixels)
 
-    def _answer(self, predictor: Predictor, pixels: Pixels) -> Prediction:
-        with self.metrics.timed(self.metrics.inference):
-            return predictor.answer(pixels)
-
-    async def _queued(self, work: Callable[[Predictor], T]) -> T:
+    async def _queued(self, prepare: Callable[[Predictor], Pixels] | None = None,
+                      alone: Callable[[Predictor], Any] | None = None) -> Any:
         if self._held >= self.capacity:
             raise Refused(503, "queue-full", "Too many photos are waiting; try again.", {"Retry-After": "1"})
-        self._held += 1
-        self.metrics.queue.set(self._held)
-        abandoned = threading.Event()
-
-        def turn() -> T:
-            if abandoned.is_set():
-                raise BadImage("abandoned", "Nobody waits for this answer any more.")
-            return work(self.model())
-
-        running = asyncio.get_running_loop().run_in_executor(self._pool, turn)
-        running.add_done_callback(self._release)
+        job = Job(asyncio.get_running_loop().create_future(), prepare, alone)
+        self._hold(1)
+        self._jobs.put(job)
         try:
-            return await asyncio.wait_for(asyncio.shield(running), self.deadline)
+            async with asyncio.timeout(self.deadline):
+                return await job.answer
         except TimeoutError:
             raise Refused(504, "deadline", f"No answer within {self.deadline:g} s.") from None
         except TooManyPixels as error:
@@ -81,13 +91,81 @@ class Inference:
         except BadImage as error:
             raise Refused(400, error.reason, str(error)) from None
         finally:
-            abandoned.set()  # whoever still waits in the queue for a client that is gone is skipped
+            job.abandoned = True  # what still waits in the queue for a client that is gone is skipped
 
-    def _release(self, running: "asyncio.Future[T]") -> None:
-        if not running.cancelled():
-            running.exception()  # mark as seen: past the deadline nobody else asks
-        self._held -= 1
+    def _hold(self, more: int) -> None:
+        self._held += more
         self.metrics.queue.set(self._held)
 
+    def _work(self) -> None:
+        """A thread, until None is in the queue."""
+        while (job := self._jobs.get()) is not None:
+            jobs = [job]
+            while len(jobs) < self.batch:
+                try:
+                    more = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    self._jobs.put(None)  # for the next round, which ends
+                    break
+                jobs.append(more)
+            answers = self._answers(jobs)
+            loop = job.answer.get_loop()
+            try:
+                loop.call_soon_threadsafe(self._deliver, jobs, answers)
+            except RuntimeError:
+                pass  # the loop is closed: nobody waits
+            job = jobs = answers = None  # type: ignore[assignment]  # photos are large: keep none
+
+    def _answers(self, jobs: Sequence[Job]) -> list[Any]:
+        """One a job, in order; what it raised in place of it."""
+        answers: list[Any] = [None] * len(jobs)
+        prepared: list[tuple[int, Pixels]] = []
+        try:
+            predictor = self.model()
+        except Refused as refused:
+            return [refused] * len(jobs)
+        for place, job in enumerate(jobs):
+            if job.abandoned:
+                continue
+            try:
+                if job.alone is not None:
+                    answers[place] = job.alone(predictor)
+                elif job.prepare is not None:
+                    prepared.append((place, job.prepare(predictor)))
+            except Exception as error:  # of this photo alone; raised again where it is waited for
+                answers[place] = error
+        if prepared:
+            try:
+                predictions: Sequence[Any] = self._network(predictor, [pixels for _, pixels in prepared])
+            except Exception as error:
+                predictions = [error] * len(prepared)
+            for (place, _), prediction in zip(prepared, predictions, strict=True):
+                answers[place] = prediction
+        return answers
+
+    def _network(self, predictor: Predictor, pixels: list[Pixels]) -> list[Prediction]:
+        self.metrics.together.observe(len(pixels))
+        with self.metrics.timed(self.metrics.inference, len(pixels)):
+            if len(pixels) == 1:
+                return [predictor.answer(pixels[0])]
+            return predictor.answers(np.concatenate(pixels))
+
+    def _deliver(self, jobs: Sequence[Job], answers: Sequence[Any]) -> None:
+        self._hold(-len(jobs))
+        for job, answer in zip(jobs, answers, strict=True):
+            if job.answer.done():
+                continue  # cancelled: nobody waits
+            if isinstance(answer, BaseException):
+                job.answer.set_exception(answer)
+                job.answer.exception()  # mark as seen: past the deadline nobody else asks
+            else:
+                job.answer.set_result(answer)
+
     def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Ends the threads after what they work on."""
+        for _ in self._running:
+            self._jobs.put(None)
+        for thread in self._running:
+            thread.join()

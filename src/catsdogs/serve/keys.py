@@ -4,15 +4,15 @@ import hashlib
 import hmac
 import math
 import re
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from catsdogs.errors import UsageError
 from catsdogs.files import explain_os_error
 from catsdogs.serve.errors import Refused
+from catsdogs.serve.rates import Bucket, Cells
+from catsdogs.serve.shared import Shared
 from catsdogs.settings.serving import ServeSettings
 
 SCOPES = ("predict", "metrics")
@@ -62,42 +62,14 @@ def _key(where: str, line: str) -> Key:
     return Key(found["name"], scopes, bytes.fromhex(found["digest"]))
 
 
-@dataclass
-class Bucket:
-    """Lets `rate` photos a second pass, and twice as many at once after a pause (token bucket)."""
-
-    rate: float
-    now: Callable[[], float] = time.monotonic
-    tokens: float = field(init=False)
-    last: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.tokens, self.last = self.most, self.now()
-
-    @property
-    def most(self) -> float:
-        return max(1.0, 2 * self.rate)
-
-    def take(self) -> float:
-        """Take one; returns 0, or in how many seconds there will be one."""
-        now = self.now()
-        self.tokens, self.last = min(self.most, self.tokens + (now - self.last) * self.rate), now
-        if self.tokens < 1:
-            return (1 - self.tokens) / self.rate
-        self.tokens -= 1
-        return 0.0
-
-    def owe(self, count: int) -> None:
-        """The other photos of a batch, which is let through as a whole: what comes next waits for them."""
-        self.tokens -= count
-
-
 class KeyCheck:
     """Inside the middleware that answers Refused; outside the one that reads bodies."""
 
-    def __init__(self, app: ASGIApp, keys: list[Key], rate: float) -> None:
+    def __init__(self, app: ASGIApp, keys: list[Key], rate: float, shared: Shared | None) -> None:
         self.app, self.keys = app, keys
-        self.buckets = {key.name: Bucket(rate) for key in keys} if rate else {}
+        names = list(dict.fromkeys(key.name for key in keys))
+        cells = Cells(len(names), shared)
+        self.buckets = {name: Bucket(rate, cells, place) for place, name in enumerate(names)} if rate else {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN:

@@ -3,6 +3,7 @@
 from enum import Enum
 
 from fastapi import FastAPI, Response
+from starlette.concurrency import run_in_threadpool
 
 from catsdogs import __version__
 from catsdogs.serve.errors import Refused
@@ -31,7 +32,7 @@ def operation_routes(app: FastAPI, service: Service) -> None:
         """200 once the model has answered its golden photos correctly, 503 with the reason otherwise."""
         ready = current.predictor is not None
         response.status_code = 200 if ready else 503
-        return ReadyAnswer(ready=ready, reason=current.loaded.reason, refused=current.refusal)
+        return ReadyAnswer(ready=ready, reason=current.loaded.reason, refused=service.board.refused())
 
     @app.get("/model", tags=TAGS, responses={status: {"model": ErrorAnswer} for status in (401, 403, 404, 429)})
     async def model() -> ModelAnswer:
@@ -39,9 +40,10 @@ def operation_routes(app: FastAPI, service: Service) -> None:
         card = current.answer()
         if card is None:
             raise Refused(404, "no-model", "No model is loaded.")
-        return card
+        return card.model_copy(update={"refused": service.board.refused()})
 
     @app.get("/metrics", tags=TAGS, responses={status: {"model": ErrorAnswer} for status in (401, 403, 429)})
     async def prometheus() -> Response:
         """Metrics for Prometheus."""
-        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        text = await run_in_threadpool(service.metrics.text)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

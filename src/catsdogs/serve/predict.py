@@ -32,11 +32,11 @@ def predict_routes(app: FastAPI, service: Service) -> None:
         photos = await uploaded_many(request, service.settings.max_batch)
         request.state.charge(len(photos) - 1)
         entries = []
-        for answer in await service.several(service.predict, photos):
-            if isinstance(answer, Refused):
-                entries.append(BatchEntry(status=answer.status, detail=answer.detail))
+        for one in await service.several(service.predict, photos):
+            if isinstance(one, Refused):
+                entries.append(BatchEntry(status=one.status, detail=one.detail))
             else:
-                entries.append(BatchEntry(status=200, prediction=_answer(request, answer)))
+                entries.append(BatchEntry(status=200, prediction=_answer(request, one)))
         return BatchAnswer(answers=entries)
 
     @app.post("/explain", tags=TAGS, response_model=ExplainAnswer, responses={**refusals(404), **EXPLAIN_ANSWERS},
@@ -53,13 +53,13 @@ def predict_routes(app: FastAPI, service: Service) -> None:
         """
         picture = form == "png" or (form is None and "image/png" in accept)
         explanation = await service.explain(await _photo(request, service), picture)
-        answer = _answer(request, explanation.prediction)
+        found = _answer(request, explanation.prediction)
         if explanation.png is not None:
             return Response(explanation.png, media_type="image/png", headers={
-                "X-Label": answer.label.encode("ascii", "replace").decode(),
-                "X-Confidence": f"{answer.confidence:.6f}"})
+                "X-Label": found.label.encode("ascii", "replace").decode(),
+                "X-Confidence": f"{found.confidence:.6f}"})
         grid = [[round(float(value), 4) for value in row] for row in explanation.grid]
-        return ExplainAnswer(prediction=answer, grid=grid, strength=explanation.strength)
+        return ExplainAnswer(prediction=found, grid=grid, strength=explanation.strength)
 
 
 async def _photo(request: Request, service: Service) -> bytes:
@@ -71,6 +71,10 @@ async def _photo(request: Request, service: Service) -> bytes:
 
 def _answer(request: Request, prediction: Prediction) -> PredictAnswer:
     request.state.model_version = prediction.version
+    return answer(prediction)
+
+
+def answer(prediction: Prediction) -> PredictAnswer:
     return PredictAnswer(
         label=prediction.label, confidence=prediction.confidence, probabilities=prediction.probabilities,
         model_loaded=prediction.version is not None, unsure=prediction.doubt is not None,

@@ -9,10 +9,12 @@ from starlette.concurrency import run_in_threadpool
 from catsdogs.errors import BadImage, TooManyPixels
 from catsdogs.images import Pixels
 from catsdogs.predictor import Prediction, Predictor
+from catsdogs.serve.batching import best_batch
 from catsdogs.serve.errors import Refused
 from catsdogs.serve.heat import Explanation
 from catsdogs.serve.inference import Inference
 from catsdogs.serve.metrics import Metrics
+from catsdogs.serve.shared import Shared
 from catsdogs.serve.state import Current, Loaded, stub_prediction
 from catsdogs.settings.serving import ServeSettings
 
@@ -20,10 +22,18 @@ T = TypeVar("T")
 
 
 class Service:
-    def __init__(self, settings: ServeSettings, loaded: Loaded) -> None:
-        self.settings, self.current, self.metrics = settings, Current(loaded), Metrics()
-        self.inference = Inference(self.predictor, settings, self.metrics) if loaded.predictor else None
-        self.metrics.answering(self.current.answer())
+    def __init__(self, settings: ServeSettings, loaded: Loaded, shared: Shared | None = None) -> None:
+        self.settings, self.current, self.metrics = settings, Current(loaded), Metrics(shared)
+        self.board = self.metrics.board
+        self.inference: Inference | None = None
+        if loaded.predictor is not None:
+            self.inference = Inference(self.predictor, settings, self.metrics,
+                                       settings.batch or best_batch(loaded.predictor))
+        self.say()
+
+    def say(self) -> None:
+        """Tell the other processes what answers here, and what was refused."""
+        self.board.say(self.current.answer(), self.current.refusal)
 
     def predictor(self) -> Predictor:
         """Raises Refused with 404 where a stub answers."""

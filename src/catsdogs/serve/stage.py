@@ -1,16 +1,22 @@
 """Stage 6: `catsdogs serve`."""
 
-import os
-import socket
+import gc
+import shutil
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-from catsdogs.errors import CatsdogsError
 from catsdogs.log import event
+from catsdogs.machine import cores
+from catsdogs.serve.listening import reserved
+from catsdogs.serve.shared import Shared
 from catsdogs.serve.start import start
+from catsdogs.serve.supervisor import Supervisor
 from catsdogs.settings.serving import ServeSettings
-
-BACKLOG = 2048
 
 
 @dataclass(frozen=True)
@@ -26,26 +32,43 @@ class Served:
 
 def serve(settings: ServeSettings) -> Served:
     """Serve until SIGTERM or Ctrl-C; answers what is under way before it stops."""
-    app = start(settings)
-    import uvicorn
+    count = settings.processes or cores()
+    return _one(settings) if count == 1 else _several(settings, count)
 
-    with _listening(settings.host, settings.port) as listener:
+
+def _one(settings: ServeSettings) -> Served:
+    app = start(settings)
+    from catsdogs.serve.server import Server
+
+    with reserved(settings.host, settings.port) as listener:
         address = f"http://{settings.host}:{listener.getsockname()[1]}"
-        event("serving", address=address, model=settings.model_path if settings.enable_real_model else "stub")
-        config = uvicorn.Config(
-            app, loop="uvloop", http="httptools", ws="none", access_log=False, server_header=False,
-            log_level="warning", timeout_graceful_shutdown=20,
-        )
-        uvicorn.Server(config).run(sockets=[listener])
+        Server(app, ready=lambda: event(
+            "serving", address=address, processes=1,
+            model=settings.model_path if settings.enable_real_model else "stub")).run(sockets=[listener])
     return Served(address)
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _several(settings: ServeSettings, count: int) -> Served:
+    each = settings.model_copy(update={"threads": settings.threads or max(1, cores() // count)})
+    gone = _imported()
+    folder = Path(tempfile.mkdtemp(prefix="catsdogs-serve-"))
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise CatsdogsError(
-            f"Cannot listen on {host} port {port} ({os.strerror(error.errno or 0)}): choose another --port, or "
-            "another --host."
-        ) from None
+        supervisor = Supervisor(each, count, folder, gone)
+        supervisor.run()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return Served(f"http://{settings.host}:{supervisor.port}")
+
+
+def _imported() -> Callable[[Shared], None]:
+    """Import once what every process needs, before any is forked: they share its memory, and start at once."""
+    with ThreadPoolExecutor(1) as beside:
+        engine = beside.submit(import_module, "openvino")
+        for name in ("catsdogs.serve.app", "catsdogs.serve.server", "uvicorn.lifespan.on",
+                     "uvicorn.protocols.http.httptools_impl", "uvloop"):
+            import_module(name)
+        from catsdogs.serve.metrics import gone
+
+        engine.result()
+    gc.freeze()
+    return gone

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from catsdogs.errors import CatsdogsError
 from catsdogs.machine import give_back_large_memory
+from catsdogs.serve.shared import Shared
 from catsdogs.serve.state import load
 from catsdogs.settings.base import explain_invalid
 from catsdogs.settings.serving import ServeSettings
@@ -15,14 +16,18 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 
-def start(settings: ServeSettings) -> "FastAPI":
+def start(settings: ServeSettings, shared: Shared | None = None) -> "FastAPI":
     """Load the model while FastAPI is imported: each takes a quarter of a second. Raises ModelRefused."""
     give_back_large_memory()
     with ThreadPoolExecutor(1) as beside:
         loading = beside.submit(load, settings)
         from catsdogs.serve.app import create_app
 
-        return create_app(settings, loading.result())
+        if shared is not None:
+            from catsdogs.serve.metrics import count_together
+
+            count_together(shared)
+        return create_app(settings, loading.result(), shared)
 
 
 def start_from_environment() -> "FastAPI":

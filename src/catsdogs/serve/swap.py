@@ -48,12 +48,12 @@ class Swap:
             service.current.refusal = Refusal(
                 reason=str(error) or type(error).__name__, at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
             service.metrics.model_refused.inc()
-            service.metrics.refusal.info({"reason": service.current.refusal.reason[:300]})
+            service.say()
             event("model refused", reason=service.current.refusal.reason, answering=service.current.version)
             return
         service.current.swap(loaded)
         service.metrics.swapped.inc()
-        service.metrics.answering(service.current.answer())
+        service.say()
         event("model swapped", answering=loaded.version)
 
     def _listen(self) -> None:

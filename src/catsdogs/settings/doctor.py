@@ -29,6 +29,9 @@ class DoctorSettings(Settings):
     """Trainings: each photo is judged by a network that has not seen it."""
     label_epochs: Count = 16
     """Passes over the photos in each of them: more for few photos, fewer for many."""
+    label_backbone: str | None = None
+    """Hub name or folder of a pretrained network whose features judge, without any training: finds far more where
+    photos are few (default: trainings)."""
     max_across_splits: Annotated[int, Field(ge=0)] = 0
     """Fail when more groups of copies reach into two splits."""
     max_across_classes: Annotated[int, Field(ge=0)] = 0

@@ -35,8 +35,12 @@ class ServeSettings(Settings):
     """A request that takes longer is answered with 504."""
     body_seconds: Annotated[float, Field(gt=0)] = 60.0
     """A body that takes longer to arrive is refused with 408."""
+    processes: Annotated[int, Field(ge=0)] = 0
+    """Processes that answer (0: one per core that may be used); uvicorn's own command is always one."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """Photos worked on at a time (0: one per core this process may use)."""
+    """Photos that a process works on at a time (0: the cores that may be used, shared among the processes)."""
+    batch: Annotated[int, Field(ge=0, le=32)] = 1
+    """Photos that the network answers at once where so many wait (0: 1, 4 or 8, as a measurement at start says)."""
     reload_seconds: Annotated[float, Field(ge=0)] = 1.0
     """How often to look for a new model file, which then takes over (0: only on SIGHUP)."""
     api_keys_file: Path | None = None

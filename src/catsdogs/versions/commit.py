@@ -3,7 +3,6 @@
 import subprocess
 
 from catsdogs.errors import UsageError
-from catsdogs.provenance import built_from
 from catsdogs.versions.layout import checked_name
 
 
@@ -24,6 +23,8 @@ def resolved(named: str | None) -> str:
     """
     found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{named or 'HEAD'}^{{commit}}")
     if named is None and not found:
+        from catsdogs.provenance import built_from  # pydantic: a checkout can do without
+
         found = built_from() or ""
     if named is None and not found:
         raise UsageError("There is no git commit here to name the version after: name one with --commit.")

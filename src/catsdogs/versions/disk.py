@@ -8,17 +8,18 @@ import stat
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from catsdogs.artifacts import MANIFEST, Preprocessed
-from catsdogs.reports import TrainingMetrics
 from catsdogs.errors import UsageError
 from catsdogs.files import PARTIAL, digest_of, sha256, write_bytes
-from catsdogs.settings.versions import TreeSettings
+from catsdogs.names import MANIFEST, METRICS, PREPROCESSED
 from catsdogs.versions.tree import path_bytes
 
+if TYPE_CHECKING:
+    from catsdogs.settings.versions import TreeSettings
+
 # What a finished stage leaves behind, and the command that does.
-FINISHED = {"ingested": (MANIFEST, "ingest"), "processed": (Preprocessed.FILE_NAME, "preprocess")}
+FINISHED = {"ingested": (MANIFEST, "ingest"), "processed": (PREPROCESSED, "preprocess")}
 HALF_WRITTEN = re.compile(r"\.\d+\.partial$")  # what `files.atomic_write` leaves when it is killed
 FRESH_SECONDS = 2.0  # a file changed so shortly before it was read may change again within one tick of its clock
 
@@ -30,20 +31,20 @@ class LocalFile(NamedTuple):
     stamp: tuple[int, int, int, int]  # size, mtime and ctime in ns, inode: an edit changes one of them
 
 
-def model_files(settings: TreeSettings) -> dict[str, Path]:
+def model_files(settings: "TreeSettings") -> dict[str, Path]:
     """The files of the stage `models`, by their name in the bucket."""
     return {"model.pt": settings.models_dir / "model.pt", "model.onnx": settings.models_dir / "model.onnx",
-            TrainingMetrics.FILE_NAME: settings.metrics}
+            METRICS: settings.metrics}
 
 
-def present(settings: TreeSettings, stage: str) -> bool:
+def present(settings: "TreeSettings", stage: str) -> bool:
     if stage == "models":
         return model_files(settings)["model.pt"].exists()
     folder = settings.data_dir / stage
     return folder.is_dir() and next(folder.iterdir(), None) is not None
 
 
-def scan(settings: TreeSettings, stage: str) -> list[LocalFile]:
+def scan(settings: "TreeSettings", stage: str) -> list[LocalFile]:
     """Every file of a stage, sorted by path. Raises UsageError for what is unfinished or no plain file."""
     if stage == "models":
         found = []
@@ -66,15 +67,16 @@ def _walk(folder: str, prefix: str) -> list[LocalFile]:
     found: list[LocalFile] = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_symlink():
-                raise UsageError(f"{entry.path!r} is a symbolic link: put the file itself there, links are not pushed.")
-            if entry.is_dir():
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISREG(status.st_mode):  # first, for nearly all are
+                if not (entry.name.endswith(PARTIAL) and HALF_WRITTEN.search(entry.name)):
+                    found.append(_local_file(prefix + entry.name, status, entry.path))
+            elif stat.S_ISDIR(status.st_mode):
                 found += _walk(entry.path, f"{prefix}{entry.name}/")
-            elif not (entry.name.endswith(PARTIAL) and HALF_WRITTEN.search(entry.name)):
-                status = entry.stat(follow_symlinks=False)
-                if not stat.S_ISREG(status.st_mode):
-                    raise UsageError(f"{entry.path!r} is no plain file: move it out of the folder.")
-                found.append(_local_file(prefix + entry.name, status, entry.path))
+            elif stat.S_ISLNK(status.st_mode):
+                raise UsageError(f"{entry.path!r} is a symbolic link: put the file itself there, links are not pushed.")
+            else:
+                raise UsageError(f"{entry.path!r} is no plain file: move it out of the folder.")
     return found
 
 
@@ -90,7 +92,7 @@ class Memory:
     is recognised without looking at the lines below, whose digest it names.
     """
 
-    def __init__(self, settings: TreeSettings, stage: str, *, forget: bool = False) -> None:
+    def __init__(self, settings: "TreeSettings", stage: str, *, forget: bool = False) -> None:
         where = str((settings.models_dir if stage == "models" else settings.data_dir / stage).absolute())
         self._path = settings.cache_dir / f"{stage}-{digest_of(where)[:16]}.json"
         self._started = time.time_ns()

@@ -3,14 +3,12 @@
 import hashlib
 import os
 import secrets
-import tarfile
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import IO, BinaryIO
 
 from catsdogs.stores.store import PIECE, Content
 
-BLOCK = tarfile.BLOCKSIZE
+BLOCK = 512  # of a tar; tarfile and tempfile are imported where they are used: an unchanged push does not
 END = b"\0" * (2 * BLOCK)
 
 
@@ -18,6 +16,8 @@ class Pack:
     """One tar, written to a file without a name: a killed push leaves nothing on the disk."""
 
     def __init__(self) -> None:
+        import tempfile
+
         self._file: IO[bytes] = tempfile.TemporaryFile(prefix="catsdogs-")
         self._hash = hashlib.sha256()
         self.size = 0
@@ -93,6 +93,8 @@ def _header(name: str, length: int) -> bytes:
     Hand-made: TarInfo.tobuf takes 30 us, a tenth of what a small photo costs in all. Lengths past 8 GiB are GNU's.
     """
     if length >= 8**11:
+        import tarfile
+
         info = tarfile.TarInfo(name)
         info.size = length
         return info.tobuf(tarfile.GNU_FORMAT)

@@ -4,11 +4,10 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from catsdogs.errors import CatsdogsError
 from catsdogs.log import Progress, progress
-from catsdogs.settings.versions import PushSettings
 from catsdogs.storage import open_store
 from catsdogs.stores.store import Content, Entry, Exists, Store
 from catsdogs.versions.commit import to_push
@@ -20,6 +19,9 @@ from catsdogs.versions.pusher import Packer, Place, digests, pack_new, rows_for
 from catsdogs.versions.shelf import Shelf, list_shelf, read_chains, read_trees
 from catsdogs.versions.transfers import Transfers
 from catsdogs.versions.tree import PLAIN, Row, Tree, compose, difference, tree_digest
+
+if TYPE_CHECKING:
+    from catsdogs.settings.versions import PushSettings
 
 TRUST_SECONDS = 3600.0  # a listing older than this is made again before a version is written; prune waits longer
 
@@ -54,7 +56,7 @@ class PushResult:
         return asdict(self)
 
 
-def push(settings: PushSettings) -> PushResult:
+def push(settings: "PushSettings") -> PushResult:
     """Store the stages of one commit. Raises UsageError for a dirty tree or a folder that cannot be pushed, and
     CatsdogsError where this version exists with other content: a version is never overwritten."""
     started = time.monotonic()
@@ -82,7 +84,7 @@ class _Found:
 
 @dataclass
 class _Push:
-    settings: PushSettings
+    settings: "PushSettings"
     store: Store
     layout: Layout
     commit: str

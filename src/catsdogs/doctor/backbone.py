@@ -1,0 +1,59 @@
+"""Out-of-fold probabilities from the features of a network that others trained on many photos, and not on these.
+
+Where photos are few this is by far the better judge: of 200 wrong labels among 4,000, the first 300 named hold 94 %
+with EfficientNet-Lite0, and a third with trainings of our own (benchmarks/DOCTOR.md).
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from catsdogs.errors import UsageError
+from catsdogs.log import Progress
+from catsdogs.nets.pretrained import Pretrained, from_hub, takes_photos_of
+
+SIDE = 128  # pixels, for backbones that take any size
+BATCH = 64
+STRENGTH = 0.001  # inverse of the regularisation; 0.01 found 87 % of what it finds 94 % of, 0.1 found 74 %
+
+
+def load(name: str) -> tuple[Pretrained, int]:
+    """The backbone, and the side of the photos it is to see. Raises CatsdogsError where there is none."""
+    network = from_hub(name, 2).eval()
+    try:
+        takes_photos_of(network, SIDE)
+        return network, SIDE
+    except UsageError:
+        wanted = getattr(network.backbone.config, "image_size", None)
+        if not isinstance(wanted, int):
+            raise
+        takes_photos_of(network, wanted)
+        return network, wanted
+
+
+def out_of_fold(
+    network: Pretrained, pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], folds: npt.NDArray[np.int64], *,
+    classes: int, bar: Progress,
+) -> npt.NDArray[np.float32]:
+    """[n, classes] for uint8 [n, side, side, 3], labels [n] and fold numbers [n]: logistic regression on features."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    features = _features(network, pixels, bar)
+    answers = np.zeros((len(labels), classes), dtype=np.float32)
+    for fold in np.unique(folds):
+        apart = folds == fold
+        judge = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=1000))
+        answers[apart] = judge.fit(features[~apart], labels[~apart]).predict_proba(features[apart])
+    return answers
+
+
+@torch.inference_mode()
+def _features(network: Pretrained, pixels: npt.NDArray[np.uint8], bar: Progress) -> npt.NDArray[np.float32]:
+    parts = []
+    for start in range(0, len(pixels), BATCH):
+        photos = torch.from_numpy(np.array(pixels[start:start + BATCH]))
+        parts.append(network.pooled(network.maps(photos)).numpy())
+        bar.advance(len(photos))
+    return np.concatenate(parts)

@@ -1,0 +1,39 @@
+"""Sockets of one port, one for each process: the kernel shares connections out among those that listen."""
+
+import os
+import socket
+
+from catsdogs.errors import CatsdogsError
+
+BACKLOG = 2048
+
+
+def reserved(host: str, port: int) -> socket.socket:
+    """Bound to the port (0: a free one), to listen later. Raises CatsdogsError where another service listens on it."""
+    listener = _bound(host, port, share=False)
+    # Only now: otherwise another service of this user, which shares its port too, would not be noticed.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return listener
+
+
+def another(host: str, port: int) -> socket.socket:
+    """A further socket of a reserved port. From one socket for all, a single process may take every connection."""
+    return _bound(host, port, share=True)
+
+
+def _bound(host: str, port: int, *, share: bool) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if made.family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # as socket.create_server does
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else str(error)  # names that lead nowhere have numbers of their own
+        raise CatsdogsError(
+            f"Cannot listen on {host} port {port} ({reason}): choose another --port, or another --host.") from None
+    return made

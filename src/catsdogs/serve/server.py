@@ -1,0 +1,69 @@
+"""uvicorn's server, but for its end: it loses no request."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from catsdogs.serve.listening import BACKLOG
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+GRACE_SECONDS = 20
+LINGER_SECONDS = 1.0
+"""How long a connection that is kept open may still bring a request, whose answer then closes it."""
+
+
+class Server(uvicorn.Server):
+    """`ready` is called when it listens.
+
+    uvicorn closes a socket with what the kernel has accepted for it, and kept connections between two requests. This
+    one takes over what waits, and lets kept connections bring one more request, whose answer says that it closes.
+    """
+
+    def __init__(self, app: "FastAPI", ready: Callable[[], None]) -> None:
+        super().__init__(uvicorn.Config(
+            app, loop="uvloop", http="httptools", ws="none", access_log=False, server_header=False,
+            log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS, backlog=BACKLOG))
+        self._ready = ready
+        self._waiting: list[socket.socket] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._waiting = [listener.dup() for listener in sockets or []]  # closing a server closes its own
+        await super().startup(sockets)
+        self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        await self._take_over()
+        state = self.server_state
+        state.default_headers = [*state.default_headers, (b"connection", b"close")]
+        for connection in state.connections:
+            cycle = connection.cycle  # type: ignore[union-attr]  # of httptools' protocol, which was chosen above
+            if cycle is not None and not cycle.response_complete:
+                cycle.keep_alive = False
+        until = asyncio.get_running_loop().time() + LINGER_SECONDS
+        while state.connections and not self.force_exit and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(0.01)
+        await super().shutdown(sockets)
+
+    async def _take_over(self) -> None:
+        """Connections that the kernel has accepted, and nobody has fetched."""
+        loop = asyncio.get_running_loop()
+        for listener in self._waiting:
+            listener.setblocking(False)
+            with listener:
+                while True:
+                    try:
+                        connection, _ = listener.accept()
+                    except OSError:  # there is none left
+                        break
+                    await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> Any:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state)

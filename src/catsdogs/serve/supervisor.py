@@ -1,0 +1,240 @@
+"""Starts a process for every core, and again what ends; passes on what it is told by signals."""
+
+import json
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from catsdogs.errors import CatsdogsError, UsageError
+from catsdogs.log import event
+from catsdogs.serve.listening import another, reserved
+from catsdogs.serve.shared import Shared
+from catsdogs.serve.worker import work
+from catsdogs.settings.serving import ServeSettings
+
+STOP_SECONDS = 24.0  # the longest that an orderly end takes is 22
+MOST_FAILURES = 5
+LONGEST_PAUSE = 5.0
+SHORT_LIFE = 10.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+
+
+@dataclass
+class Worker:
+    pid: int
+    shared: Shared
+    report: int
+    started: float = field(default_factory=time.monotonic)
+    said: bytes = b""
+    ready: bool = False
+    reload: bool = False  # SIGHUP came before it could take it
+
+    def tell(self, number: int) -> None:
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:
+            pass  # its end is about to be noticed
+
+
+@dataclass
+class Place:
+    """One of the processes that there are to be. Its socket outlives them: what waits there, the next one answers."""
+
+    listener: socket.socket | None
+    worker: Worker | None = None
+    successor: Worker | None = None
+    failures: int = 0
+    due: float | None = None  # when to start again
+
+
+class Supervisor:
+    """SIGTERM and SIGINT end all processes in order, SIGHUP has them look at the model file, SIGUSR1 replaces them
+    one after another, each new one ready before the old one goes."""
+
+    def __init__(self, settings: ServeSettings, count: int, folder: Path, gone: Callable[[Shared], None]) -> None:
+        self.settings, self.folder, self.gone = settings, folder, gone
+        listener = reserved(settings.host, settings.port)
+        self.port = int(listener.getsockname()[1])
+        self.places = [Place(listener), *(Place(another(settings.host, self.port)) for _ in range(count - 1))]
+        self.selector = selectors.DefaultSelector()
+        self.numbers: set[int] = set()
+        self.rolling: list[Place] = []
+        self.announced = self.stopping = False
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT. Raises CatsdogsError when no process can start."""
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        os.set_blocking(writing, False)
+        before = {number: signal.signal(number, _noted) for number in SIGNALS}
+        signal.set_wakeup_fd(writing)
+        self.selector.register(reading, selectors.EVENT_READ)
+        try:
+            for place in self.places:
+                place.worker = self._start(place)
+            while not self.stopping:
+                for key, _ in self.selector.select(self._patience()):
+                    if key.fd == reading:
+                        for number in os.read(reading, 64):
+                            self._told(number)
+                    else:
+                        self._heard(key.data)
+                self._start_what_is_due()
+                self._roll()
+        finally:
+            self._stop()
+            signal.set_wakeup_fd(-1)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            os.close(reading)
+            os.close(writing)
+            self.selector.close()
+
+    def workers(self) -> list[Worker]:
+        return [worker for place in self.places for worker in (place.worker, place.successor) if worker is not None]
+
+    def _start(self, place: Place) -> Worker:
+        if place.listener is None:
+            place.listener = another(self.settings.host, self.port)
+        number = next(number for number in range(2 * len(self.places)) if number not in self.numbers)
+        shared, (reading, writing), parent = Shared(self.folder, number), os.pipe(), os.getpid()
+        pid = os.fork()
+        if not pid:
+            for listener in {other.listener for other in self.places} - {place.listener, None}:
+                listener.close()  # type: ignore[union-attr]
+            for key in self.selector.get_map().values():
+                os.close(key.fd)
+            os.close(reading)
+            work(self.settings, place.listener, shared, writing, parent)
+        os.close(writing)
+        self.numbers.add(number)
+        worker = Worker(pid, shared, reading)
+        self.selector.register(reading, selectors.EVENT_READ, (place, worker))
+        return worker
+
+    def _heard(self, data: tuple[Place, Worker]) -> None:
+        """A worker's report, or the end of its pipe, which is its own."""
+        place, worker = data
+        if text := os.read(worker.report, 65536):
+            worker.said += text
+            if b'"ready"' in worker.said and not worker.ready:
+                self._ready(place, worker)
+            return
+        self.selector.unregister(worker.report)
+        os.close(worker.report)
+        _, status = os.waitpid(worker.pid, 0)
+        self.numbers.discard(worker.shared.number)
+        self.gone(worker.shared)
+        if not self.stopping:
+            self._ended(place, worker, os.waitstatus_to_exitcode(status))
+
+    def _ready(self, place: Place, worker: Worker) -> None:
+        worker.ready = True
+        if worker.reload:
+            worker.tell(signal.SIGHUP)
+        if not self.announced and all(place.worker and place.worker.ready for place in self.places):
+            self.announced = True
+            event("serving", address=f"http://{self.settings.host}:{self.port}", processes=len(self.places),
+                  model=self.settings.model_path if self.settings.enable_real_model else "stub")
+        if worker is place.successor:
+            place.worker, place.successor = worker, place.worker
+            if place.successor is not None:
+                place.successor.tell(signal.SIGTERM)
+
+    def _ended(self, place: Place, worker: Worker, status: int) -> None:
+        error = _reason(worker, status)
+        if worker is place.successor:
+            place.successor = None
+            if not worker.ready:  # the old one goes on
+                event("replacement failed", reason=str(error))
+                self.rolling = []
+            return
+        place.worker = place.successor
+        place.successor = None
+        if not worker.ready:
+            if not self.announced:
+                raise error
+            place.failures += 1
+            if place.failures >= MOST_FAILURES and not any(other.ready for other in self.workers()):
+                raise error
+        else:
+            place.failures = place.failures + 1 if time.monotonic() - worker.started < SHORT_LIFE else 1
+        if place.worker is not None:
+            return
+        pause = min(LONGEST_PAUSE, 0.25 * 2.0 ** (place.failures - 2)) if place.failures > 1 else 0.0
+        event("worker ended", reason=str(error), pid=worker.pid, again_in_seconds=pause)
+        place.due = time.monotonic() + pause
+        if pause and place.listener is not None:
+            place.listener.close()  # the others get its share
+            place.listener = None
+
+    def _start_what_is_due(self) -> None:
+        for place in self.places:
+            if place.due is not None and place.due <= time.monotonic():
+                place.due, place.worker = None, self._start(place)
+
+    def _patience(self) -> float | None:
+        dues = [place.due for place in self.places if place.due is not None]
+        return max(0.0, min(dues) - time.monotonic()) if dues else None
+
+    def _roll(self) -> None:
+        """Replace the next one, where none is being replaced."""
+        if self.rolling and not any(place.successor for place in self.places):
+            place = self.rolling.pop(0)
+            if place.worker is not None:
+                place.successor = self._start(place)
+
+    def _told(self, number: int) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT):
+            self.stopping = True
+        elif number == signal.SIGHUP:
+            for worker in self.workers():
+                if worker.ready:
+                    worker.tell(signal.SIGHUP)
+                else:
+                    worker.reload = True
+        elif number == signal.SIGUSR1:
+            self.rolling = list(self.places)
+
+    def _stop(self) -> None:
+        self.stopping = True
+        for place in self.places:
+            if place.listener is not None:
+                place.listener.close()  # the workers have the last hold of it, and empty it before they let go
+        for worker in self.workers():
+            worker.tell(signal.SIGTERM)
+        until = time.monotonic() + STOP_SECONDS
+        left = {worker.report for worker in self.workers()} & set(self.selector.get_map())
+        while left:
+            events = self.selector.select(max(0.0, until - time.monotonic()))
+            for key, _ in events:
+                if key.data is not None:
+                    self._heard(key.data)
+                else:
+                    os.read(key.fd, 64)  # it is told to stop, and does already
+            left &= set(self.selector.get_map())
+            if not events:
+                for worker in self.workers():
+                    worker.tell(signal.SIGKILL)
+                until = time.monotonic() + STOP_SECONDS
+
+
+def _noted(number: int, frame: FrameType | None) -> None:
+    """The number comes through the wake-up pipe."""
+
+
+def _reason(worker: Worker, status: int) -> CatsdogsError:
+    try:
+        said = json.loads(worker.said)
+    except ValueError:
+        said = {}
+    if "refused" in said:
+        return (UsageError if said["status"] == UsageError.exit_status else CatsdogsError)(said["refused"])
+    how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
+    return CatsdogsError(f"A process of the service {how}; where memory is short, lower --processes.")

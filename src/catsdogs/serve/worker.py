@@ -1,0 +1,62 @@
+"""One process of the service: forked, tells the supervisor that it answers or why it cannot, and serves."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import traceback
+from types import FrameType
+
+from catsdogs.errors import CatsdogsError
+from catsdogs.machine import end_with_parent
+from catsdogs.serve.shared import Shared
+from catsdogs.serve.start import start
+from catsdogs.settings.serving import ServeSettings
+
+REFUSED = 4  # the exit status of a process whose reason is in its report
+
+
+def work(settings: ServeSettings, listener: socket.socket, shared: Shared, report: int, parent: int) -> None:
+    """Serve until SIGTERM. Never returns: what the parent put off until its own end is not for a child."""
+    status = 1
+    try:
+        _leave_signals_of_the_parent()
+        end_with_parent(parent)
+        app = start(settings, shared)
+        from catsdogs.serve.server import Server
+
+        Server(app, ready=lambda: _tell(report, {"ready": True})).run(sockets=[listener])
+        status = 0
+    except CatsdogsError as error:
+        _tell(report, {"refused": str(error), "status": error.exit_status})
+        status = REFUSED
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        if os.getppid() != parent:  # it was killed, and cannot tidy up any more
+            shutil.rmtree(shared.folder, ignore_errors=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _leave_signals_of_the_parent() -> None:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, _end)  # uvicorn raises it again when all is answered
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):  # the supervisor passes on what they mean
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def _tell(report: int, what: dict[str, object]) -> None:
+    try:
+        os.write(report, json.dumps(what).encode() + b"\n")
+    except OSError:
+        pass  # the supervisor is gone; this process ends with it

@@ -1,0 +1,78 @@
+"""Clients that keep asking a service, and say what came back."""
+
+import subprocess
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+
+from catsdogs.images import encode
+from tests.models import colour_photo
+
+PHOTO = encode(colour_photo(1, 5))
+ROUNDS = 600  # of 50 ms
+
+
+@dataclass
+class Load:
+    """`broken` are connections that ended, or were refused, without an answer."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def load(address: str, clients: int = 6) -> Iterator[Load]:
+    """So many clients, each with a connection that it keeps, ask one photo after the other until the end."""
+    seen, ended = Load(), threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(timeout=30) as client:
+            while not ended.is_set():
+                try:
+                    answer = client.post(f"{address}/predict", files={"file": ("p", PHOTO)})
+                except httpx.TransportError as error:
+                    seen.broken.append(f"{type(error).__name__}: {error}")
+                    time.sleep(0.01)
+                else:
+                    seen.statuses[answer.status_code] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(60)
+
+
+def until(true: Callable[[], Any]) -> Any:
+    """Ask again until the answer is true."""
+    for _ in range(ROUNDS):
+        if answer := true():
+            return answer
+        time.sleep(0.05)
+    raise AssertionError("it never came true")
+
+
+def text(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def children(process: subprocess.Popen[bytes]) -> set[int]:
+    """The processes that a service forked, but for those that have ended."""
+    try:
+        return {int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+                if not Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].startswith(" Z")}
+    except FileNotFoundError:
+        return children(process)  # one ended meanwhile

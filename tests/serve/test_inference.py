@@ -1,0 +1,129 @@
+"""The queue: batches that form under load, and work that nobody waits for."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from catsdogs.images import Pixels, encode
+from catsdogs.predictor import Prediction, Predictor, load_predictor
+from catsdogs.serve.batching import SIZES, best_batch
+from catsdogs.serve.errors import Refused
+from catsdogs.serve.inference import Inference
+from catsdogs.serve.metrics import Metrics
+from catsdogs.settings.serving import ServeSettings
+from tests.photos import encoded, picture
+from tests.serve.load import text, until
+from tests.serve.malformed import form
+from tests.servers import free_port, running
+from tests.tiny_model import colour_photo, write_tiny_model
+
+PHOTOS = [encode(colour_photo(number % 2, number)) for number in range(12)]
+
+
+@pytest.fixture
+def predictor(tmp_path: Path) -> Predictor:
+    return load_predictor(write_tiny_model(tmp_path))
+
+
+class Slow:
+    """A predictor whose first photo takes until `gate` is set, so that others wait; notes what came together."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.card, self.gate, self.begun = predictor.card, threading.Event(), threading.Event()
+        self.together: list[int] = []
+        self._predictor = predictor
+        self.prepare = predictor.prepare
+
+    def answer(self, pixels: Pixels) -> Prediction:
+        self.begun.set()
+        self.gate.wait(30)
+        self.together.append(1)
+        return self._predictor.answer(pixels)
+
+    def answers(self, pixels: Pixels) -> list[Prediction]:
+        self.together.append(len(pixels))
+        return self._predictor.answers(pixels)
+
+
+def queue_before(slow: Slow, batch: int) -> Inference:
+    return Inference(lambda: cast(Predictor, slow), ServeSettings(threads=1), Metrics(), batch)
+
+
+@pytest.mark.parametrize(("batch", "together"), [(1, [1] * 12), (4, [1, 4, 4, 3]), (8, [1, 8, 3])])
+def test_what_waits_is_answered_together_first_in_first_out(
+    predictor: Predictor, batch: int, together: list[int]
+) -> None:
+    slow = Slow(predictor)
+    inference = queue_before(slow, batch)
+
+    async def go() -> list[Prediction | BaseException]:
+        first = asyncio.create_task(inference.predict(PHOTOS[0]))
+        await asyncio.to_thread(slow.begun.wait, 30)
+        rest = [asyncio.create_task(inference.predict(photo)) for photo in PHOTOS[1:]]
+        await asyncio.sleep(0)
+        slow.gate.set()
+        return await asyncio.gather(first, *rest, return_exceptions=True)
+
+    answered = asyncio.run(go())
+    inference.close()
+    assert slow.together == together
+    for photo, prediction in zip(PHOTOS, answered, strict=True):
+        assert isinstance(prediction, Prediction)
+        alone = predictor.predict(photo)
+        assert prediction.label == alone.label and prediction.confidence == pytest.approx(alone.confidence, abs=1e-6)
+
+
+def test_a_bad_photo_spoils_only_its_own_in_a_batch(predictor: Predictor) -> None:
+    slow = Slow(predictor)
+    inference = queue_before(slow, 8)
+
+    async def go() -> list[Prediction | BaseException]:
+        first = asyncio.create_task(inference.predict(PHOTOS[0]))
+        await asyncio.to_thread(slow.begun.wait, 30)
+        rest = [asyncio.create_task(inference.predict(photo)) for photo in (PHOTOS[1], b"no photo", PHOTOS[2])]
+        await asyncio.sleep(0)
+        slow.gate.set()
+        return await asyncio.gather(first, *rest, return_exceptions=True)
+
+    answered = asyncio.run(go())
+    inference.close()
+    assert slow.together == [1, 2] and isinstance(answered[1], Prediction) and isinstance(answered[3], Prediction)
+    assert isinstance(answered[2], Refused) and answered[2].status == 400
+
+
+def test_the_batch_is_one_of_those_that_were_measured(predictor: Predictor) -> None:
+    assert best_batch(predictor) in (1, *SIZES)
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    port = free_port()
+    command = [sys.executable, "-m", "catsdogs", "serve", "--enable-real-model", "--port", str(port), "--model-path",
+               str(write_tiny_model(tmp_path)), "--processes", "1", "--threads", "1"]
+    with running(command, port) as process:
+        yield port, process
+
+
+def test_work_for_clients_that_have_gone_is_dropped(address: tuple[int, subprocess.Popen[bytes]]) -> None:
+    """Of ten that send and close, all but what was begun is never decoded, and the next client has its answer."""
+    port, _ = address
+    request = form(encoded(picture(3, (5000, 4000)), "PNG", compress_level=1))  # half a second or so to decode
+    clients = []
+    for _ in range(10):
+        clients.append(socket.create_connection(("127.0.0.1", port)))
+        clients[-1].sendall(request)
+    until(lambda: "catsdogs_queue_photos 10.0" in text(f"http://127.0.0.1:{port}/metrics"))
+    for client in clients:
+        client.close()
+    counted = until(lambda: "catsdogs_queue_photos 0.0" in (now := text(f"http://127.0.0.1:{port}/metrics")) and now)
+    assert 'requests_total{method="POST",route="/predict",status="499"} ' in counted
+    (decoded,) = [line for line in counted.splitlines() if line.startswith("catsdogs_decode_seconds_count ")]
+    assert float(decoded.split()[1]) < 8
+    assert "internal-error" not in counted
