@@ -34,8 +34,9 @@ bench-training: $(VENV)/.dev  ## accuracy by time of training; PHOTOS=zip of rea
 bench-serving: $(VENV)/.dev  ## `catsdogs serve` beside other servers; PHOTOS=zip of real ones; writes benchmarks/SERVING.md
 	$(BIN)/python benchmarks/serving.py $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(MODEL),--model "$(MODEL)")
 
-soak: $(VENV)/.dev       ## the long proofs: versions through 200 rounds of kills and faults, the service under fire, a million requests
+soak: $(VENV)/.dev       ## the long proofs: kills and faults of versions and trainings, the service under fire, a million requests
 	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python benchmarks/soak_training.py
 	$(BIN)/python benchmarks/soak_serving.py
 	$(BIN)/python benchmarks/million.py
 

@@ -35,7 +35,7 @@ class JobSettings(BucketSettings):
     """Train as long as this (90s, 5m, 1h30m) instead of --epochs; the same job may then end with another model."""
     batch_size: Count = 64
     """Photos a step."""
-    learning_rate: Annotated[float, Field(gt=0)] = 0.002
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.002
     """Step size, as of `catsdogs train`."""
     seed: int = 42
     """Seeds split, weights, order and augmentation."""

@@ -20,6 +20,7 @@ from catsdogs.train.auto import AUTO, chosen
 from catsdogs.train.curves import plot_curves
 from catsdogs.train.device import Device
 from catsdogs.train.loop import answers, fit
+from catsdogs.train.memory import enough_memory
 from catsdogs.train.plots import plot_confusion, plot_losses
 from catsdogs.train.prepare import Prepared, prepare
 from catsdogs.train.processes import Processes, joined
@@ -35,7 +36,8 @@ STEP_SECONDS = 2.0  # between points of the live curves
 
 def train(settings: TrainSettings) -> TrainResult | Helped:
     """Train, keep the best epoch, read the test split once, save, export and record. Raises CatsdogsError."""
-    with joined(on_gpu=torch.cuda.is_available() and not settings.force_cpu) as processes:
+    with enough_memory(settings.batch_size), \
+            joined(on_gpu=torch.cuda.is_available() and not settings.force_cpu) as processes:
         if not processes.first:
             _fit(prepare(settings, processes), NullTracker(), processes)
             return Helped()
