@@ -77,17 +77,21 @@ def place(folder: Path) -> Iterator[Place]:
         rows.append(EvalRow(path=f"eval/{number}.png", label=CLASSES[number % 2], digest=sha256(data)))
     write_eval_batch(folder / "eval.csv", rows)
     found = Place(folder)
-    found.models = {
+    found.models = tiny_models(folder)
+    try:
+        yield found
+    finally:
+        cluster(ClusterSettings(cluster="process", cluster_dir=folder / "cluster", port=0, stop=True))
+
+
+def tiny_models(folder: Path) -> dict[str, Path]:
+    return {
         "good": model(folder / "good", model_digest="a" * 64),
         "better": model(folder / "better", model_digest="b" * 64, temperature=1.9),
         # Its golden photos were answered by itself, so it is as sound as it is wrong.
         "flipped": model(folder / "flipped", flipped=True, model_digest="c" * 64, golden=flipped_golden()),
         "broken": model(folder / "broken", flipped=True, model_digest="d" * 64),  # refuses to start
     }
-    try:
-        yield found
-    finally:
-        cluster(ClusterSettings(cluster="process", cluster_dir=folder / "cluster", port=0, stop=True))
 
 
 def flipped_golden() -> list[Any]:
