@@ -5,6 +5,7 @@ killed as a machine is taken away, and started again with an empty disk as the c
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from catsdogs.job.together import words
+from catsdogs.errors import CatsdogsError
+from catsdogs.job.attempt import attempt
+from catsdogs.job.together import TRIES, NotTogether, together, words
+from catsdogs.settings.job import JobSettings
 from catsdogs.settings.versions import BucketSettings
 from catsdogs.storage import open_store
 from tests.job.test_job import upload
@@ -24,10 +28,11 @@ from tests.photos import write_raw
 from tests.servers import free_port
 
 pytestmark = pytest.mark.xdist_group("nodes")
-EPOCHS = 40
+EPOCHS = 10
 SMALL = {"IMAGE_SIZE": "32", "EPOCHS": str(EPOCHS), "BATCH_SIZE": "8", "FORCE_CPU": "true", "PRECISION": "float32",
          "DOCTOR_WARNS": "true", "MEET_SECONDS": "120"}
-HERE = {"CATSDOGS_INGEST_WORKERS": "1", "CATSDOGS_PREPROCESS_WORKERS": "1"}  # processes of more cost more than they do
+HERE = {"CATSDOGS_INGEST_WORKERS": "1", "CATSDOGS_PREPROCESS_WORKERS": "1", "CATSDOGS_DOCTOR_WORKERS": "1"}
+# Processes of their own cost more than they do for 80 photos.
 PASSING = {"MIN_ACCURACY": "0", "MIN_SLICE_ACCURACY": "0", "MAX_CALIBRATION_ERROR": "1", "MAX_LATENCY_MS": "10000"}
 SECONDS = 240.0
 
@@ -130,6 +135,46 @@ def test_the_first_of_two_nodes_is_taken_away_and_both_go_on_from_the_checkpoint
     keys = {entry.key for entry in store.entries("models/")}
     assert {f"models/{'f' * 40}/model.pt", f"models/{'f' * 40}/model.onnx"} <= keys
     assert not checkpoints() and not (tmp_path / "disk1/models/model.pt").exists()
+
+
+def statuses(monkeypatch: pytest.MonkeyPatch, *found: int) -> list[int]:
+    """What each attempt ends with, without one; returns those that are left."""
+    left = list(found)
+    monkeypatch.setattr("catsdogs.job.together._attempt", lambda *_: left.pop(0))
+    monkeypatch.setattr("catsdogs.job.together.LOOK_SECONDS", 0.01)
+    return left
+
+
+def test_a_training_that_fails_is_not_tried_again_and_one_that_is_lost_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = JobSettings(nodes=2, rank=0)
+    for status in (1, 2):
+        statuses(monkeypatch, 75, 143, 137, status)
+        with pytest.raises(CatsdogsError, match="The training failed"):
+            together(first, {}, None)
+    left = statuses(monkeypatch, 75, 0, 9)
+    together(first, {}, lambda: False)
+    assert left == [9]
+    statuses(monkeypatch, *[137] * TRIES)  # a node whose memory does not suffice loses it each time
+    with pytest.raises(NotTogether, match="10 trainings in a row were lost") as caught:
+        together(first, {}, None)
+    assert caught.value.exit_status == 75
+
+
+def test_a_node_beside_the_first_stays_until_the_model_is_in_the_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([False, False, True])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        beside = JobSettings(nodes=2, rank=1, meet=f"127.0.0.1:{server.getsockname()[1]}")
+        left = statuses(monkeypatch, 0, 0, 9)  # the first was lost after the training, and needed it once more
+        together(beside, {}, lambda: next(answers))
+        assert left == [9] and next(answers, None) is None
+    nobody = JobSettings(nodes=2, rank=1, meet=f"127.0.0.1:{free_port()}", meet_seconds=0.05)
+    with pytest.raises(NotTogether, match="The first node was not at --meet 127.0.0.1"):
+        together(nobody, {}, lambda: False)
+
+
+def test_a_trainers_own_status_is_told(tmp_path: Path) -> None:
+    """Which torchrun's command does not do: it ends with 1."""
+    assert attempt(1, 0, f"127.0.0.1:{free_port()}", 30, ["--data-dir", str(tmp_path / "none"), "--epochs", "x"]) == 2
 
 
 def test_settings_become_flags() -> None:

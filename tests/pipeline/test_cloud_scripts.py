@@ -146,6 +146,22 @@ def test_the_pull_request_is_told(cloud: Fakes, result: str, said: str) -> None:
     assert said in text and "## figures" in text
 
 
+def test_a_pull_requests_run_tells_it_in_one_comment_that_is_kept_up_to_date(cloud: Fakes) -> None:
+    given = {"COMMIT": "abc", "NUMBER": "17", "REPOSITORY": "o/n", "RUN_URL": "https://x", "LINT": "success",
+             "TESTS": "failure", "BUILD": "success", "GH_TOKEN": "t"}
+    (cloud.checkout / "artifacts").mkdir()
+    (cloud.checkout / "artifacts/summary.md").write_text("## figures\n")
+    assert cloud.run("report.sh", **given).returncode == 0
+    assert cloud.calls("gh") == [["pr", "comment", "17", "--repo", "o/n", "--edit-last", "--create-if-none",
+                                  "--body-file", "-"]]
+    text = (cloud.folder / "said.txt").read_text()
+    assert "| success | failure | success |" in text and "## figures" in text
+    (cloud.checkout / "artifacts/summary.md").unlink()  # the build failed
+    assert cloud.run("report.sh", **given | {"BUILD": "failure"}).returncode == 0
+    assert "small model" not in (cloud.folder / "said.txt").read_text()
+    assert cloud.run("report.sh", **given | {"NUMBER": ""}).returncode == 2
+
+
 def test_a_push_without_a_pull_request_tells_nobody(cloud: Fakes) -> None:
     cloud.answer("gh", "api", answers=[(0, "")])
     answer = cloud.run("comment.sh", COMMIT="abc", REPOSITORY="o/n", RUN_URL="https://x", RESULT="success",

@@ -50,8 +50,9 @@ class Kube:
         if kind == "deployments" and known:
             if method in ("PATCH", "PUT"):
                 self._change(known, body)
-            return 200, _scale(space, name, known) if below == "scale" else _deployment(space, name, known,
-                                                                                        self._up(known))
+            if below == "scale":
+                return 200, _scale(space, name, known)
+            return 200, _deployment(space, name, known, self._up(known))
         if kind == "services" and known:
             balancer = self.balancer if not name.endswith("-candidate") else {}
             return 200, _service(space, name, balancer)
@@ -88,7 +89,8 @@ class Kube:
             wanted = query["labelSelector"][0].partition("=")[2]
             known = self.deployments[_key(space, wanted)]
             known.seen += 1
-            return 200, {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": self._pods(space, wanted, known)}
+            return 200, {"kind": "PodList", "apiVersion": "v1", "metadata": {},
+                         "items": self._pods(space, wanted, known)}
         owner = name.rpartition("-")[0]
         known = self.deployments[_key(space, owner)]
         if below == "log":

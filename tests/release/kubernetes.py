@@ -1,7 +1,7 @@
 """Clusters to release to: the API server of tests/release/kube_server.py, and where KUBECONFIG names one, a real one.
 
 Both are reached the same way: a kubeconfig, images by role, and a namespace that is made for the tests and thrown away.
-A real cluster needs images that it can pull: `python -m tests.release.images` makes them and prints CATSDOGS_TEST_IMAGES.
+A real cluster needs images that it can pull: `python -m tests.release.images` makes them and names them.
 """
 
 import json

@@ -1,4 +1,5 @@
-"""One meeting of several nodes under torchrun's agent: `python -m catsdogs.job.attempt NODES RANK ADDRESS SECONDS FLAGS`.
+"""One meeting of several nodes under torchrun's agent: `python -m catsdogs.job.attempt NODES RANK ADDRESS SECONDS ...`,
+the rest being flags of `catsdogs train`.
 
 Ends as its trainer ends, which torchrun's own command does not tell. A process of its own, because the store that the
 nodes meet in lives as long as the process that made it.
@@ -8,7 +9,7 @@ import sys
 
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher import LaunchConfig, elastic_launch
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from catsdogs.log import event
 

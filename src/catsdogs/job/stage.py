@@ -136,8 +136,9 @@ class _Job:
         else:
             together(settings, flags, published)
             if settings.rank == 0:
-                metrics = TrainingMetrics.read(self.where["metrics"], "`catsdogs job`")
-                made = TrainResult(model=self.model, artifact_dir=self.artifacts / "training", metrics=metrics)
+                reported = self.artifacts / "training"
+                metrics = TrainingMetrics.read(reported / TrainingMetrics.FILE_NAME, "`catsdogs job`")
+                made = TrainResult(model=self.model, artifact_dir=reported, metrics=metrics)
                 self.steps["train"] = made.data() | {"passed": True, "nodes": settings.nodes}
 
     def publish(self, digest: str) -> None:

@@ -1,8 +1,8 @@
 """A training on several nodes, each of which may be taken away and come again.
 
 torchrun joins the nodes, but ends with 1 whatever happened, and its first node cannot be replaced. So it runs once for
-each attempt, in a process of its own (`job/attempt.py`): where a node is lost, all of them meet again and go on from the
-checkpoint in the bucket; where the training itself fails, so does the job.
+each attempt, in a process of its own (`job/attempt.py`): where a node is lost, all of them meet again and go on from
+the checkpoint in the bucket; where the training itself fails, so does the job.
 """
 
 import socket

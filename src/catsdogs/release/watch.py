@@ -39,9 +39,9 @@ async def watch(
     finally:
         replicas.cancel()
         await asyncio.gather(replicas, return_exceptions=True)  # what it raised was raised above, or comes second
-    if settings.watch_seconds and await asyncio.to_thread(cluster.ailing):
+    if settings.watch_seconds and cluster.ailing():  # nothing else is under way any more
         await asyncio.sleep(LOOK_SECONDS)
-        _no_ailment(await asyncio.to_thread(cluster.ailing))
+        _no_ailment(cluster.ailing())
     return watched
 
 

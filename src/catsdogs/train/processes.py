@@ -83,7 +83,7 @@ def joined(on_gpu: bool) -> Iterator[Processes]:
         distributed.init_process_group(backend)
         yield Processes(distributed.get_rank(), distributed.get_world_size())
     except RuntimeError as error:
-        if not (isinstance(error, distributed.DistError) or "gloo" in str(error)):  # its errors have no type, but a path
+        if not (isinstance(error, distributed.DistError) or "gloo" in str(error)):  # a path is all they have
             raise
         raise PeerLost("Another process of this training is gone: start all of them again, they go on from the last "
                        f"checkpoint ({str(error).splitlines()[0]}).") from error
