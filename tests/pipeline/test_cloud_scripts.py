@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.rehearsal import workflow
 from tests.k8s.gcloud import complaint
 from tests.pipeline.fakes import Fakes, fakes
 from tests.pipeline.test_workflow import SECRETS
@@ -97,6 +98,10 @@ def test_credentials_are_renewed_while_the_job_runs(cloud: Fakes) -> None:
     cloud.answer("kubectl", "get", "job", answers=[*[(0, "")] * 4, *COMPLETE])
     assert cloud.run("train.sh", **JOB, REFRESH_SECONDS="0").returncode == 0
     assert len(cloud.calls("gcloud")) == 1 + 4
+    assert "${REFRESH_SECONDS:-600}" in (cloud.checkout / "scripts/pipeline/train.sh").read_text()
+    (step,) = [step for job in workflow.read()["jobs"].values() for step in job["steps"]
+               if step.get("run") == "scripts/pipeline/train.sh"]
+    assert "REFRESH_SECONDS" not in step["env"]  # every ten minutes, then
 
 
 def test_a_job_that_fails_stops_the_pipeline(cloud: Fakes) -> None:

@@ -8,6 +8,7 @@ The repository must be one that this machine may push to and the cluster may pul
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,10 +20,9 @@ from tests.release.places import tiny_models
 DOCKERFILE = """\
 FROM {base}
 USER 0
-RUN mkdir -p /app/models && rm -f /app/models/model.pt
-COPY model.onnx /app/models/model.onnx
-COPY dying.py /dying.py
-RUN chmod 0644 /app/models/model.onnx /dying.py
+RUN rm -f /app/models/model.pt
+COPY --chmod=0644 model.onnx /app/models/model.onnx
+COPY --chmod=0644 dying.py /dying.py
 USER 10001:10001
 """
 # Public replicas end at different times, so that one of them is gone while another answers; a candidate lives.
@@ -36,12 +36,12 @@ sys.exit(3)
 """
 
 
-def main(base: str, repository: str) -> dict[str, str]:
+def main(base: str, repository: str, roles: tuple[str, ...] = ROLES) -> dict[str, str]:
     """Build and push; role -> image by digest. Raises CalledProcessError."""
     found = {}
     with tempfile.TemporaryDirectory() as scratch:
         models = tiny_models(Path(scratch))
-        for role in ROLES:
+        for role in roles:
             model = models["good" if role == "dying" else role]
             (model.parent / "dying.py").write_text(DYING)
             command = 'CMD ["python", "/dying.py"]\n' if role == "dying" else ""
@@ -55,7 +55,8 @@ def main(base: str, repository: str) -> dict[str, str]:
 
 
 def _docker(*words: str) -> str:
-    return subprocess.run(["docker", *words], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run(["docker", *words], check=True, stdout=subprocess.PIPE, text=True,
+                          env=os.environ | {"DOCKER_BUILDKIT": "1"}).stdout
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from catsdogs.release.rollback import rollback
 from catsdogs.release.stage import release
 from catsdogs.release.watch import _replicas, watch
 from catsdogs.settings.release import ReleaseSettings, RollbackSettings
+from tests.job.test_hardship import forbidding
 from tests.release.places import Place, client, place
 
 pytestmark = pytest.mark.xdist_group("release")  # each starts processes by the half dozen
@@ -234,6 +235,20 @@ def test_wrong_calls(options: dict[str, Any], words: str, here: Place) -> None:
     with pytest.raises(UsageError, match=words):
         ship(here, "good", **options)
     assert not (here.folder / "cluster" / "state.json").exists()
+
+
+def test_a_bucket_without_permission_leaves_the_cluster_alone(
+    here: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with forbidding() as address:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+        flags = ["--bucket", "gs://private", "--cluster", "process", "--cluster-dir", str(here.folder / "cluster"),
+                 "--who", "Ada"]
+        for command in (["release", *here.command("good", bucket="gs://private")], ["rollback", *flags]):
+            assert main(command) == 1
+            error = capsys.readouterr().err.splitlines()[-1]
+            assert error.startswith(f"catsdogs {command[0]}: No permission for GET"), error
+    assert not (here.folder / "cluster/state.json").exists()
 
 
 def test_json(here: Place, capsys: pytest.CaptureFixture[str]) -> None:
