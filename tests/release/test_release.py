@@ -243,7 +243,7 @@ def test_a_bucket_without_permission_leaves_the_cluster_alone(
     with forbidding() as address:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
         flags = ["--bucket", "gs://private", "--cluster", "process", "--cluster-dir", str(here.folder / "cluster"),
-                 "--who", "Ada"]
+                 "--who", "Ada", "--why", "x"]
         for command in (["release", *here.command("good", bucket="gs://private")], ["rollback", *flags]):
             assert main(command) == 1
             error = capsys.readouterr().err.splitlines()[-1]
