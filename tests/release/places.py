@@ -29,6 +29,7 @@ PAUSE = 0.02  # seconds between two requests of the client
 class Place:
     folder: Path
     kind: str = "process"
+    replicas: int = 1  # each takes a second to start; two where a test is about the other one
     models: dict[str, Path] = field(default_factory=dict)
 
     @property
@@ -41,8 +42,8 @@ class Place:
 
     def common(self) -> dict[str, Any]:
         return {"bucket": str(self.folder / "bucket"), "cluster": self.kind, "cluster_dir": self.folder / "cluster",
-                "port": 0, "mlflow_tracking_uri": "none", "who": "Ada", "why": "a test", "ready_seconds": 60,
-                "rollout_seconds": 60}
+                "port": 0, "replicas": self.replicas, "mlflow_tracking_uri": "none", "who": "Ada", "why": "a test",
+                "ready_seconds": 60, "rollout_seconds": 60}
 
     def asked(self, name: str, **options: Any) -> dict[str, Any]:
         """Settings of a release of one of the models."""

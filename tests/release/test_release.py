@@ -48,6 +48,7 @@ def take_back(here: Place, **options: Any) -> ReleaseResult:
 
 
 def test_the_first_release_and_its_successor_lose_no_request(here: Place) -> None:
+    here.replicas = 2
     first = ship(here, "good")
     assert first.passed and first.report is not None and first.report.champion is None
     assert here.champion() == "a" * 64 and list(here.public().replicas.values()) == [True, True]
@@ -123,7 +124,7 @@ def test_a_replica_that_ends_behind_the_proxy_is_restored(released: Place, monke
     monkeypatch.setattr("catsdogs.release.watch.LOOK_SECONDS", 0.2)
     monkeypatch.setattr("catsdogs.release.stage.watch", one_ends)
     with client(before.address) as seen:
-        result = ship(released, "better", watch_seconds=60)
+        result = ship(released, "better", watch_seconds=60, replicas=2)
     assert result.decision.action == "restored" and released.public().image == before.image
     assert re.fullmatch("A public replica failed while it was watched: public-[0-9]+-0 ended",
                         result.decision.reasons[0])
