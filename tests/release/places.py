@@ -29,8 +29,8 @@ PAUSE = 0.02  # seconds between two requests of the client
 class Place:
     folder: Path
     kind: str = "process"
-    replicas: int = 1  # each takes a second to start; two where a test is about the other one
     models: dict[str, Path] = field(default_factory=dict)
+    replicas: int = 1  # each takes a second to start; two where a test is about the other one
 
     @property
     def store(self) -> Store:

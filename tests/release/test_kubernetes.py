@@ -78,7 +78,7 @@ class Rig:
 
 @pytest.fixture
 def rig(cluster: Kubernetes, models: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
-    here = Place(tmp_path, "kubectl", models.models)
+    here = Place(tmp_path, "kubectl", models=models.models)
     (tmp_path / "eval.csv").write_bytes(models.csv.read_bytes())
     (tmp_path / "eval").symlink_to(models.folder / "eval")
     monkeypatch.setenv("KUBECONFIG", cluster.kubeconfig)
