@@ -47,8 +47,14 @@ class JobSettings(BucketSettings):
     """Train although the bucket has a model of the same data, code and parameters."""
     unpacked: bool = False
     """Also store every photo under its own name, for people who browse the bucket."""
+    nodes: Count = 1
+    """Machines that train together, each with this command; torchrun joins them. One that goes may come again."""
     rank: Annotated[int, Field(ge=0)] = Field(0, validation_alias=AliasChoices("rank", "RANK"))
-    """Number of this process among those that torchrun started: only process 0 pushes and gates."""
+    """Number of this one among them, from 0: only number 0 pushes and gates."""
+    meet: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*:[0-9]{1,5}$")] = "localhost:29500"
+    """With several nodes: address and port of number 0, where they find each other."""
+    meet_seconds: Duration = 1800.0
+    """How long to wait for the other nodes, each time, before this one gives up (exit status 75)."""
 
 
 class BackupSettings(BucketSettings):
