@@ -202,14 +202,17 @@ def seconds_a_photo(network: Network, side: int, device: Device) -> float:
     return (time.perf_counter() - started) / count
 
 
-def answers(network: Network, photos: Packed | Pixels, device: Device) -> npt.NDArray[np.float32]:
-    """Logits, float32 [n, classes], of every photo of a split, in its order."""
+def answers(
+    network: Network, photos: Packed | Pixels, device: Device, *, mirrored: bool = False
+) -> npt.NDArray[np.float32]:
+    """Logits, float32 [n, classes], of every photo of a split, in its order, or of its mirror image."""
     network.eval()
     parts = []
     side = photos.pixels.shape[1] if isinstance(photos, Packed) else photos.side
     with torch.inference_mode(), device.autocast():
         for pixels, _ in evaluation_batches(photos, at_once(side)):
-            parts.append(network(pixels.to(device.device)).float().cpu().numpy())
+            pixels = pixels.to(device.device)
+            parts.append(network(pixels.flip(2) if mirrored else pixels).float().cpu().numpy())
     return np.concatenate(parts)
 
 

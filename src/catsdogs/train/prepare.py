@@ -110,7 +110,7 @@ def _training_seconds(
     """
     if budget is None:
         return None
-    count = 2 * (len(photos.val.labels) + FIT_ON) + len(photos.test.labels)
+    count = 2 * (len(photos.val.labels) + FIT_ON + len(photos.test.labels))
     after = SECONDS_AFTER * crowding() + count * seconds_a_photo(network, photos.about.image_size, device)
     left = budget - seconds_alive() - after
     if left < budget / 3:
