@@ -1,3 +1,4 @@
+import base64
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,13 +8,13 @@ import numpy as np
 import onnx
 import pytest
 
-from catsdogs.artifacts import CARD_KEY, ModelCard
+from catsdogs.artifacts import CARD_KEY, Golden, ModelCard
 from catsdogs.errors import BadImage, ModelRefused
 from catsdogs.images import encode
 from catsdogs.packed import PackedPhotos
-from catsdogs.predictor import load_predictor, read_card
+from catsdogs.predictor import load_checked, load_predictor, read_card
 from tests.models import CLASSES, colour_photo
-from tests.tiny_model import WEIGHTS, answers, golden_photo, write_tiny_model
+from tests.tiny_model import SIZE, TEMPERATURE, WEIGHTS, answers, golden_photo, write_tiny_model
 from tests.tiny_model import colour_photo as tiny_photo
 
 
@@ -73,6 +74,30 @@ def test_golden_photos_catch_another_preparation(copied: Path) -> None:
     change_card(copied.with_suffix(".onnx"), golden=swapped)
     with pytest.raises(ModelRefused, match="Golden photo 0 is answered.*catsdogs package"):
         load_predictor(copied).check_golden()
+
+
+def test_where_coarse_arithmetic_answers_a_golden_photo_otherwise_the_model_is_served_in_float32(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Red and blue of about 200 differ by one, which bfloat16 cannot tell; the weights make much of it."""
+    pixels = np.full((SIZE, SIZE, 3), 200, np.uint8)
+    pixels[:, :, 0] += 1
+    weights = 100 * WEIGHTS
+    logits = pixels.reshape(-1, 3).mean(axis=0) @ weights / TEMPERATURE
+    powers = np.exp(logits - logits.max())
+    golden = Golden(png_base64=base64.b64encode(encode(pixels)).decode(), label="cat", truth="cat",
+                    probabilities=[float(share) for share in powers / powers.sum()])
+    path = write_tiny_model(tmp_path, weights=weights, golden=[golden])
+    coarse = load_predictor(path).predict(encode(pixels)).probabilities["cat"]
+    checked = load_checked(path).predict(encode(pixels)).probabilities["cat"]
+    assert checked == pytest.approx(golden.probabilities[0], abs=1e-4)
+    assert ("served_in_float32" in capsys.readouterr().err) == (abs(coarse - golden.probabilities[0]) > 0.02)
+
+
+def test_a_model_that_no_arithmetic_answers_rightly_is_refused(tmp_path: Path) -> None:
+    wrong = golden_photo(0).model_copy(update={"label": "dog", "probabilities": [0.1, 0.9]})
+    with pytest.raises(ModelRefused, match="Golden photo 0 is answered"):
+        load_checked(write_tiny_model(tmp_path, golden=[wrong]))
 
 
 def test_a_model_that_is_not_made_from_these_weights_is_refused(copied: Path) -> None:

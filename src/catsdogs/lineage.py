@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from catsdogs.artifacts import ModelCard
-from catsdogs.errors import ModelRefused
 from catsdogs.files import sha256_file
-from catsdogs.predictor import load_predictor, read_card
+from catsdogs.predictor import load_checked, read_card
 from catsdogs.settings.training import LineageSettings
 
 DIGITS = 12
@@ -45,7 +44,7 @@ class LineageResult:
 
 def lineage(settings: LineageSettings) -> LineageResult:
     """Read the card of a model. Raises ModelRefused where there is none, or where a check fails."""
-    card = _checked(settings.model_path) if settings.check else read_card(settings.model_path)
+    card = load_checked(settings.model_path).card if settings.check else read_card(settings.model_path)
     path = settings.model_path.with_suffix(".onnx")
     weights = path.with_suffix(".pt")
     beside = "not beside it"
@@ -53,11 +52,3 @@ def lineage(settings: LineageSettings) -> LineageResult:
         beside = "beside it" if sha256_file(weights) == card.model_digest else "the one beside it is ANOTHER"
     return LineageResult(path=path, digest=sha256_file(path), card=card, beside=beside,
                          checked=settings.check)
-
-
-def _checked(path: Path) -> ModelCard:
-    predictor = load_predictor(path)
-    if not predictor.card.golden:
-        raise ModelRefused(f"{path} holds no golden photos to check it with: train again.")
-    predictor.check_golden()
-    return predictor.card

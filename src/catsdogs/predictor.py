@@ -11,6 +11,7 @@ from catsdogs.compiled import REPAIR, Compiled, Floats, card_of, digest, load_co
 from catsdogs.doubt import Doubt, doubt
 from catsdogs.errors import BadImage, ModelRefused
 from catsdogs.images import MAX_PIXELS, Pixels, prepare
+from catsdogs.log import event
 from catsdogs.mahalanobis import Classes
 from catsdogs.statistics import statistics
 
@@ -130,6 +131,24 @@ def load_predictor(path: Path, *, threads: int = 1, exact: bool = False) -> Pred
     if path.suffix == ".pt" and digest(path) != card.model_digest:
         raise ModelRefused(f"{found} was not made from {path}: {REPAIR}.")
     return Predictor(engine, card)
+
+
+def load_checked(path: Path) -> Predictor:
+    """Load `model.onnx` for serving, once it has answered its golden photos.
+
+    Where the processor's coarser arithmetic answers one otherwise, as it does for networks that were hardly trained,
+    the model is served in float32. Raises ModelRefused where that does not agree either, or there is nothing to check.
+    """
+    predictor = load_predictor(path)
+    if not predictor.card.golden:
+        raise ModelRefused(f"{path} holds no golden photos to check it with: train again.")
+    try:
+        predictor.check_golden()
+    except ModelRefused as refused:
+        predictor = load_predictor(path, exact=True)
+        predictor.check_golden()
+        event("served_in_float32", because=str(refused))
+    return predictor
 
 
 def _usual(card: ModelCard) -> Classes | None:

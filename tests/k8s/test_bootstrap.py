@@ -86,7 +86,8 @@ def test_passwords_are_random_and_appear_nowhere(cloud: Cloud) -> None:
     assert database == {"uri": NAMES["MLFLOW_DATABASE_URI"]}
     hidden = {secret["password"], secret["flask-secret-key"], database["uri"]}
     places = [answer.stdout, answer.stderr, json.dumps(cloud.calls()),
-              *(path.read_text() for path in (cloud.folder / "tree").rglob("*") if path.is_file())]
+              *(path.read_bytes().decode(errors="replace")
+                for path in (cloud.folder / "tree").rglob("*") if path.is_file())]
     assert not [value for value in hidden for place in places if value in place]
 
 

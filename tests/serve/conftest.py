@@ -16,7 +16,7 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-ne
          "--disable-sync"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while Playwright runs, no other test of this process can run an event loop
 def browser() -> Iterator[Browser]:
     if PROGRAM is None:
         pytest.skip("chromium is not installed: apt-get install chromium")

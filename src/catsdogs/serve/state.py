@@ -4,9 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from catsdogs.errors import ModelRefused
 from catsdogs.images import PREPARATION, prepare
-from catsdogs.predictor import Prediction, Predictor, load_predictor
+from catsdogs.predictor import Prediction, Predictor, load_checked
 from catsdogs.serve.schemas import ModelAnswer, Refusal
 from catsdogs.settings.serving import ServeSettings
 
@@ -58,11 +57,7 @@ def load(settings: ServeSettings) -> Loaded:
     """Load the model and let it answer its golden photos. Raises ModelRefused: a broken model is never served."""
     if not settings.enable_real_model:
         return Loaded(None, "no model is loaded (ENABLE_REAL_MODEL is not set): a stub answers")
-    predictor = load_predictor(settings.model_path)
-    if not predictor.card.golden:
-        raise ModelRefused(f"{settings.model_path} holds no golden photos to check it with: train again.")
-    predictor.check_golden()
-    return Loaded(predictor, "the golden photos were answered correctly")
+    return Loaded(load_checked(settings.model_path), "the golden photos were answered correctly")
 
 
 def stub_prediction(data: bytes, max_pixels: int) -> Prediction:
