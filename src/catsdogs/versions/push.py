@@ -11,7 +11,7 @@ from catsdogs.log import Progress, progress
 from catsdogs.storage import open_store
 from catsdogs.stores.store import Content, Entry, Exists, Store
 from catsdogs.versions.commit import to_push
-from catsdogs.versions.disk import LocalFile, Memory, present, scan
+from catsdogs.versions.disk import Found, LocalFile, Memory, present, scan
 from catsdogs.versions.layout import STAGES, Layout
 from catsdogs.versions.manifest import VersionManifest, create, read_manifest
 from catsdogs.versions.plain import push_plain
@@ -74,7 +74,7 @@ def push(settings: "PushSettings") -> PushResult:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Stored:
     files: list[tuple[str, str, int]]  # path, digest, length; not filled in where nobody asks for it
     digest: str  # of the tree
     name: str  # of the tree object
@@ -94,34 +94,35 @@ class _Push:
         with ThreadPoolExecutor(2) as pool:  # the bucket answers while the disk is looked through
             asked = pool.submit(read_manifest, self.store, self.layout, self.commit, stage)
             listed = pool.submit(list_shelf, self.store, self.layout) if self.shelf is None else None
-            files = scan(self.settings, stage)
+            seen = scan(self.settings, stage)
             memory = Memory(self.settings, stage, forget=self.settings.rehash)
-            digest = memory.tree(files)
+            digest = memory.tree(seen)
             before = asked.result()
             self.shelf = listed.result() if listed else self.shelf
         assert self.shelf is not None
         plain = self.settings.unpacked or stage == "models"
         unchanged = self._stored_tree(stage, digest, before) if digest and not plain else None
         if digest and unchanged:
-            done = _Found([], digest, unchanged)
-            size = sum(file.size for file in files)
+            done = _Stored([], digest, unchanged)
+            size = seen.size
         else:
-            done = self._look_and_store(stage, files, memory, before)
+            done = self._look_and_store(stage, seen, memory, before)
             size = sum(length for _, _, length in done.files)
-        copied = push_plain(self.store, self.layout.plain(self.commit, stage), files, done.files,
+        copied = push_plain(self.store, self.layout.plain(self.commit, stage), seen.files, done.files,
                             self.settings.transfers, claimed=before is not None or stage == "raw") if plain else 0
         if before is None:
             self._write(VersionManifest(
-                commit=self.commit, stage=stage, created=time.time(), files=len(files), size=size, tree=done.name,
+                commit=self.commit, stage=stage, created=time.time(), files=len(seen.stamps), size=size, tree=done.name,
                 tree_digest=done.digest, unpacked=plain,
             ).sealed())
-        return StagePushed(files=len(files), size=size, packs=done.packs, uploaded=done.uploaded, plain=copied,
+        return StagePushed(files=len(seen.stamps), size=size, packs=done.packs, uploaded=done.uploaded, plain=copied,
                            before=before is not None)
 
-    def _look_and_store(self, stage: str, files: list[LocalFile], memory: Memory,
-                        before: VersionManifest | None) -> "_Found":
+    def _look_and_store(self, stage: str, seen: Found, memory: Memory,
+                        before: VersionManifest | None) -> "_Stored":
         """Each file's digest, and packs and a tree for what the bucket lacks."""
         assert self.shelf is not None
+        files = seen.files
         known: dict[str, str] = {}
         first = not self.shelf.packs and stage != "models"
         if not first or before:  # else reading once is enough: nothing can be there
@@ -131,10 +132,10 @@ class _Push:
             digest = tree_digest(found)
             if known and (name := self._stored_tree(stage, digest, before)):
                 bar.advance(len(files))
-                done = _Found(found, digest, name)
+                done = _Stored(found, digest, name)
             else:
                 done = self._store(stage, files, known, memory, bar)
-        memory.save(files, done.digest)
+        memory.save(seen, done.digest)
         return done
 
     def _stored_tree(self, stage: str, digest: str, before: VersionManifest | None) -> str | None:
@@ -148,7 +149,7 @@ class _Push:
         return next((name for name in names if name.split("-")[1] == digest), None)
 
     def _store(self, stage: str, files: list[LocalFile], known: dict[str, str], memory: Memory,
-               bar: Progress) -> "_Found":
+               bar: Progress) -> "_Stored":
         """Packs and tree."""
         assert self.shelf is not None
         shelf, trees = self.shelf, self._trees()
@@ -175,7 +176,7 @@ class _Push:
         create_tree(self.store, self.layout, name, tree)
         shelf.known[name] = tree
         shelf.trees[name] = Entry(self.layout.tree(name), 0, time.time())
-        return _Found(found, digest, name, packs, uploaded)
+        return _Stored(found, digest, name, packs, uploaded)
 
     def _plain_rows(
         self, files: list[LocalFile], known: dict[str, str]
