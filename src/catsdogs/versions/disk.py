@@ -128,6 +128,11 @@ class Memory:
             return {}  # no cache, no harm: everything is read
         return found if isinstance(found, dict) and found.get("length") == rest else {}
 
+    @property
+    def whole(self) -> bool:
+        """Whether a tree is remembered."""
+        return "stamps" in self._whole
+
     def tree(self, found: Found) -> str | None:
         """The digest of the tree that these files make, where it is remembered and none of them has changed."""
         known = self._whole.get("stamps")
