@@ -22,9 +22,18 @@ if sys.argv[1] == "killed":
 if sys.argv[1] == "threads":
     threading.Thread(target=threading.Event().wait, daemon=True).start()
     os.fork = None
+def refuse():
+    raise OSError(11, "no more processes")
+
+if sys.argv[1] == "refused":
+    os.fork = refuse
+if sys.argv[1] == "unkept":
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+opened = os.listdir("/proc/self/fd")
 print("printed once", end=" ")
 with aside.looking(settings, ["raw", "ingested"]) as look:
     print(look("raw"), look("ingested"), look("processed"), flush=True)
+assert os.listdir("/proc/self/fd") == opened
 try:
     os.wait()
 except ChildProcessError:
@@ -53,8 +62,8 @@ def test_what_is_unchanged_is_seen_aside_and_nothing_else(tmp_path: Path, monkey
     pushed(Path(), "bucket")
     document = json.loads(Path("bucket/datasets/cats-dogs/c1/ingested/manifest.json").read_text())
     seen = f"None Same(tree='{document['tree_digest']}', files=15, size={document['size']}) None"
-    assert look(tmp_path) == seen
-    assert look(tmp_path, "killed") == look(tmp_path, "threads") == "None None None"
+    assert look(tmp_path) == look(tmp_path, "unkept") == seen
+    assert look(tmp_path, "killed") == look(tmp_path, "threads") == look(tmp_path, "refused") == "None None None"
     photo = folder / "cat" / "00000.jpg"
     photo.write_bytes(blob(99))
     assert look(tmp_path) == "None None None"

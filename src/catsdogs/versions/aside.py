@@ -6,7 +6,7 @@ Both keep a processor busy, so that threads of one Python would only take turns.
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from catsdogs.versions.disk import Found, Memory, scan
@@ -39,7 +39,8 @@ def looking(settings: "TreeSettings", stages: list[str]) -> Iterator[Callable[[s
         for stage in stages:
             memory = Memory(settings, stage)
             if memory.whole and _alone():
-                pipes[stage] = ends.enter_context(_started(settings, stage, memory))
+                with suppress(OSError):  # no more processes or pipes: nothing is lost but time
+                    pipes[stage] = ends.enter_context(_started(settings, stage, memory))
         yield lambda stage: _heard(pipes[stage]) if stage in pipes else None
 
 
@@ -54,15 +55,21 @@ def _alone() -> bool:
 
 @contextmanager
 def _started(settings: "TreeSettings", stage: str, memory: Memory) -> Iterator[int]:
-    ear, mouth = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _tell(mouth, settings, stage, memory)
-    os.close(mouth)
-    try:
+    with ExitStack() as ends:
+        ear, mouth = os.pipe()
+        ends.callback(os.close, ear)
+        try:
+            child = os.fork()
+            if child == 0:
+                _tell(mouth, settings, stage, memory)
+        finally:
+            os.close(mouth)
+        ends.callback(_reap, child)
         yield ear
-    finally:
-        os.close(ear)
+
+
+def _reap(child: int) -> None:
+    with suppress(ChildProcessError):  # whoever started us may have told the kernel not to keep any
         os.waitpid(child, 0)
 
 

@@ -61,7 +61,6 @@ def push(settings: "PushSettings") -> PushResult:
     """Store the stages of one commit. Raises UsageError for a dirty tree or a folder that cannot be pushed, and
     CatsdogsError where this version exists with other content: a version is never overwritten."""
     started = time.monotonic()
-    commit = to_push(settings.commit, settings.allow_dirty)
     stages = [stage for stage in STAGES if stage in (settings.stage or STAGES)
               and (stage in settings.stage or present(settings, stage))]
     if not stages:
@@ -69,6 +68,7 @@ def push(settings: "PushSettings") -> PushResult:
                             "--data-dir, or run `catsdogs ingest` first.")
     quick = [] if settings.unpacked or settings.rehash else [stage for stage in stages if stage != "models"]
     with looking(settings, quick) as aside:
+        commit = to_push(settings.commit, settings.allow_dirty)
         store = open_store(settings)
         run = _Push(settings, store, Layout(settings.dataset), commit, aside)
         done = {stage: run.stage(stage) for stage in stages}
