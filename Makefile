@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # uv installs the pinned packages in seconds; where pip is told of local wheels, uv is told too.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help demo test lint bench bench-training soak rehearse images lock clean
+.PHONY: help demo test lint bench bench-training bench-serving soak rehearse images lock clean
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -31,9 +31,14 @@ bench: $(VENV)/.dev       ## measure; PHOTOS=zip of real ones; writes benchmarks
 bench-training: $(VENV)/.dev  ## accuracy by time of training; PHOTOS=zip of real ones; writes benchmarks/TRAINING.md
 	$(BIN)/python benchmarks/race.py $(if $(PHOTOS),--photos "$(PHOTOS)")
 
-soak: $(VENV)/.dev       ## the long proofs: versions through 200 rounds of kills and faults, the service under fire
+bench-serving: $(VENV)/.dev  ## `catsdogs serve` beside other servers; PHOTOS=zip of real ones; writes benchmarks/SERVING.md
+	$(BIN)/python benchmarks/serving.py $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(MODEL),--model "$(MODEL)")
+
+soak: $(VENV)/.dev       ## the long proofs: kills and faults of versions and trainings, the service under fire, a million requests
 	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python benchmarks/soak_training.py
 	$(BIN)/python benchmarks/soak_serving.py
+	$(BIN)/python benchmarks/million.py
 
 images:          ## both container images, with their labels; needs Docker
 	scripts/build_images.sh

@@ -35,14 +35,14 @@ class _Watcher(threading.Thread):
 
     def run(self) -> None:
         while not self._done.wait(0.05):
-            self.peak = max(self.peak, sum(map(_anonymous_bytes, _tree(self.pid))))
+            self.peak = max(self.peak, sum(map(_anonymous_bytes, tree(self.pid))))
 
     def stop(self) -> None:
         self._done.set()
         self.join()
 
 
-def _tree(pid: int) -> list[int]:
+def tree(pid: int) -> list[int]:
     found, waiting = [], [pid]
     while waiting:
         found.append(current := waiting.pop())

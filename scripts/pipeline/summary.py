@@ -2,7 +2,7 @@
 """Writes what a run came to as Markdown: artifacts/summary.md, and the run's page where GITHUB_STEP_SUMMARY names it.
 
 Reads whichever reports are there below artifacts/: training/metrics.json, release.json, post_deploy_eval.json. Plots
-are Mermaid charts, because a page of GitHub shows no picture that is not hosted somewhere.
+are Mermaid charts: docs/pipeline.md says why.
 The standard library is enough: runs before anything is installed.
 
   COMMIT               the commit, for the heading
@@ -31,7 +31,7 @@ def training(metrics: dict[str, Any]) -> list[str]:
         f"{metrics['expected_calibration_error']:.4f} |", "",
         *confusion(classes, metrics["confusion"]),
     ]
-    return lines + losses(metrics["history"])
+    return lines + charts(metrics["history"])
 
 
 def confusion(classes: list[str], counts: list[list[int]]) -> list[str]:
@@ -43,17 +43,25 @@ def confusion(classes: list[str], counts: list[list[int]]) -> list[str]:
     ]
 
 
-def losses(history: list[dict[str, Any]]) -> list[str]:
+def charts(history: list[dict[str, Any]]) -> list[str]:
+    """Losses and accuracy by epoch."""
     if len(history) < 2:
         return []
     shown = history[:: -(-len(history) // POINTS_SHOWN)]
     highest = max(max(epoch["train_loss"], epoch["val_loss"]) for epoch in shown)
-    series = {name: ", ".join(f"{epoch[name]:.4f}" for epoch in shown) for name in ("train_loss", "val_loss")}
     return [
-        "Loss by epoch (first line: training, second: validation)", "", "```mermaid", "xychart-beta",
+        *chart("Loss by epoch (first line: training, second: validation)", "loss", highest * 1.05, shown,
+               "train_loss", "val_loss"),
+        *chart("Accuracy on the validation photos by epoch", "accuracy", 1.0, shown, "val_accuracy"),
+    ]
+
+
+def chart(title: str, axis: str, highest: float, shown: list[dict[str, Any]], *names: str) -> list[str]:
+    return [
+        title, "", "```mermaid", "xychart-beta",
         f"  x-axis \"epoch\" [{', '.join(str(epoch['epoch']) for epoch in shown)}]",
-        f"  y-axis \"loss\" 0 --> {highest * 1.05:.3f}",
-        f"  line [{series['train_loss']}]", f"  line [{series['val_loss']}]", "```", "",
+        f"  y-axis \"{axis}\" 0 --> {highest:.3f}",
+        *(f"  line [{', '.join(f'{epoch[name]:.4f}' for epoch in shown)}]" for name in names), "```", "",
     ]
 
 

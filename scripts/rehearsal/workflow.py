@@ -24,6 +24,8 @@ CONDITIONS = {
     "github.event_name != 'pull_request'": {PUSH, BY_HAND},
     "github.event_name != 'workflow_dispatch'": {PUSH, PULL_REQUEST},
     "inputs.action == 'rollback'": {BY_HAND},
+    "needs.build.result == 'success'": {PULL_REQUEST},
+    "!cancelled() && github.event.pull_request.head.repo.full_name == github.repository": {PULL_REQUEST},
     "needs.release.result != 'skipped'": {PUSH, BY_HAND},
     "failure() && steps.release.outcome == 'success'": {PUSH, BY_HAND},
     "!cancelled() && github.event_name == 'push'": {PUSH},

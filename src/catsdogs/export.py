@@ -26,7 +26,7 @@ from catsdogs.errors import CatsdogsError
 from catsdogs.familiarity import Distance, fit_familiarity
 from catsdogs.files import PARTIAL, sha256_file
 from catsdogs.images import PREPARATION, encode
-from catsdogs.nets.network import Network
+from catsdogs.nets.network import Network, at_once
 from catsdogs.packed import Packed
 from catsdogs.predictor import GOLDEN_TOLERANCE, load_predictor
 from catsdogs.weights import WeightsCard, load_weights
@@ -134,7 +134,8 @@ def _golden(classes: list[str], served: Served, photos: Packed) -> list[Golden]:
     for number in range(len(classes)):
         places = np.flatnonzero(photos.labels == number)[:BATCH]
         with torch.inference_mode():
-            probabilities = served(torch.from_numpy(np.array(photos.pixels[places])))[1].numpy()
+            probabilities = np.concatenate([served(torch.from_numpy(pixels))[1].numpy()
+                                            for pixels in _batches(photos, places)])
         if not np.isfinite(probabilities).all():
             raise CatsdogsError("The network answers with what is no number: train again with a lower --learning-rate.")
         ranked = np.sort(probabilities, axis=1)
@@ -156,8 +157,14 @@ def _golden(classes: list[str], served: Served, photos: Packed) -> list[Golden]:
 def _spread(photos: Packed, count: int) -> Iterator[np.ndarray]:
     """Batches of up to `count` photos, evenly over the split: its rows are sorted by class."""
     places = np.unique(np.linspace(0, len(photos.labels) - 1, count).astype(int))
-    for start in range(0, len(places), BATCH):
-        yield np.array(photos.pixels[places[start:start + BATCH]])
+    yield from _batches(photos, places)
+
+
+def _batches(photos: Packed, places: np.ndarray) -> Iterator[np.ndarray]:
+    """These photos, as many at a time as memory is for."""
+    batch = at_once(photos.pixels.shape[1], BATCH)
+    for start in range(0, len(places), batch):
+        yield np.array(photos.pixels[places[start:start + batch]])
 
 
 def _largest_difference(served: Served, path: Path, batches: Iterator[np.ndarray]) -> float:

@@ -11,7 +11,7 @@ from torch import nn
 
 from catsdogs.artifacts import Familiarity, Usual
 from catsdogs.mahalanobis import Classes
-from catsdogs.nets.network import Network
+from catsdogs.nets.network import Network, at_once
 from catsdogs.packed import Packed
 from catsdogs.statistics import statistics
 
@@ -75,8 +75,9 @@ def _described(network: Network, split: Packed) -> Described:
     """Statistics, features and labels of up to FIT_ON photos, evenly over the split: its rows are sorted by class."""
     places = np.unique(np.linspace(0, len(split.labels) - 1, FIT_ON).astype(int))
     of_pixels, of_network = [], []
-    for start in range(0, len(places), BATCH):
-        photos = np.array(split.pixels[places[start:start + BATCH]])
+    batch = at_once(split.pixels.shape[1], BATCH)
+    for start in range(0, len(places), batch):
+        photos = np.array(split.pixels[places[start:start + batch]])
         of_pixels += [statistics(photo) for photo in photos]
         with torch.inference_mode():
             of_network.append(features(network, network.maps(torch.from_numpy(photos))).numpy())

@@ -51,6 +51,14 @@ def seconds_alive() -> float:
     return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started)
 
 
+def crowding() -> float:
+    """How many times longer this process has taken so far than it would have by itself, 1 to 10.
+
+    Starting is work of one thread: what goes beyond its own processor time, other programs took.
+    """
+    return min(10.0, max(1.0, seconds_alive() / max(time.process_time(), 1e-3)))
+
+
 def give_back_large_memory() -> None:
     """Have glibc return blocks of a megabyte or more to the system as soon as they are free.
 

@@ -30,6 +30,13 @@ class Unsure(Document):
     error: Interval | None  # among the others; None where there are none
 
 
+class Mirrored(Document):
+    """What the mean of the logits of a photo and its mirror image would reach, at twice the cost of an answer."""
+
+    accuracy: Interval
+    log_loss: float  # after the temperature of single answers
+
+
 class Epoch(Document):
     """One pass over the training photos, and what it led to on the validation split."""
 
@@ -56,6 +63,7 @@ class TrainingMetrics(Document):
     auc: float  # binary; the mean of one against the rest for more classes
     expected_calibration_error: float  # 15 bins, after the temperature
     temperature: float
+    mirrored: Mirrored | None = None
     majority_share: float  # accuracy of always answering the most frequent class
     per_class: dict[str, ClassReport]
     slices: dict[str, Interval]  # accuracy by class, and by thirds of size, brightness and sharpness

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers.engine import docker, inspected
+from catsdogs.files import sha256_file
+from tests.containers.engine import BASE, docker, inspected
+from tests.release.images import main
+from tests.release.kubernetes import ROLES
+from tests.release.places import tiny_models
 from tests.servers import free_port
 
 pytestmark = pytest.mark.xdist_group("docker")
@@ -54,3 +58,18 @@ def test_an_image_is_pushed_and_pulled_by_its_digest(registry: str, api_image: s
         assert "answered as in training" in checked
     finally:
         docker("rmi", reference)
+
+
+def test_the_images_for_releases_on_a_real_cluster(registry: str, tmp_path: Path) -> None:
+    """Each with its model, pushed by digest. Their base is an empty one here: what they add is what counts."""
+    roles = ("flipped", "dying")
+    made = main(BASE, f"{registry}/catsdogs-test", roles)
+    try:
+        assert set(roles) < set(ROLES) and len(set(made.values())) == 2
+        assert all(image.startswith(f"{registry}/catsdogs-test@sha256:") for image in made.values())
+        printed = docker("run", "--rm", made["flipped"], "sha256sum", "/app/models/model.onnx").stdout.split()[0]
+        assert printed == sha256_file(tiny_models(tmp_path)["flipped"])  # made anew, it is the same file
+        started = inspected(made["dying"])["Config"]
+        assert started["Cmd"] == ["python", "/dying.py"] and started["User"] == "10001:10001"
+    finally:
+        docker("rmi", "--force", *(f"{registry}/catsdogs-test:{role}" for role in roles), check=False)

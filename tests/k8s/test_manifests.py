@@ -119,8 +119,9 @@ FAULTS: dict[str, tuple[Plant, str]] = {
     "backup-flag": (lambda d: argument(d, "CronJob/mlflow-backup", "--keep=30", "--keep=none"),
                     "CronJob/mlflow-backup: "),
     "mlflow-flag": (lambda d: argument(d, "Deployment/mlflow", "--workers=1", "--worker=1"), "mlflow server: "),
-    "torchrun-flag": (lambda d: argument(d, "Job/distributed-train-job", "--master-port=29500", "--main-port=29500"),
-                      "torchrun does not take"),
+    "meeting": (lambda d: argument(d, "Job/distributed-train-job",
+                                   "--meet=distributed-train-job-0.distributed-train-job:29500", "--meet=first"),
+                "Job/distributed-train-job: "),
     "nodes": (lambda d: get(d, "Job/distributed-train-job")["spec"].update(completions=3),
               "not what completions and parallelism say"),
     "candidate-differs": (lambda d: container(d, "Deployment/cats-dogs-api-candidate").update(

@@ -15,24 +15,26 @@ import pytest
 
 from catsdogs.backup import backup
 from catsdogs.settings.job import BackupSettings
-from tests.k8s.tracking import PASSWORD, tracking
+from tests.k8s.tracking import PASSWORD, Tracking, tracking
 from tests.servers import free_port
 
 pytestmark = pytest.mark.xdist_group("mlflow")
 
 
+SQLITE = "--backend-store-uri=sqlite:////mlflow/mlflow.db"
+
+
 @contextmanager
-def mlflow(folder: Path) -> Iterator[tuple[int, Path]]:
-    """`mlflow server` as k8s/mlflow.yaml starts it, of the overlay `local`; yields its port and its volume."""
-    found, volume, port = tracking(folder), folder / "volume", free_port()
+def mlflow(folder: Path, found: Tracking) -> Iterator[tuple[int, Path]]:
+    """`mlflow server` as the manifest starts it; yields its port and its volume."""
+    volume, port = folder / "volume", free_port()
     volume.mkdir(exist_ok=True)
     (folder / "basic_auth.ini").write_text(found.config.replace("sqlite:////mlflow/", f"sqlite:///{volume}/"))
     environment = found.environment | {"MLFLOW_AUTH_CONFIG_PATH": str(folder / "basic_auth.ini"), "HOME": str(folder),
                                        "CATSDOGS_BUCKET": str(folder / "bucket")}
-    words = found.expanded({
-        "--host=0.0.0.0": "--host=127.0.0.1", "--port=5000": f"--port={port}",
-        "--backend-store-uri=sqlite:////mlflow/mlflow.db": f"--backend-store-uri=sqlite:///{volume}/mlflow.db",
-    }, environment)
+    stored = {SQLITE: f"--backend-store-uri=sqlite:///{volume}/mlflow.db"} if SQLITE in found.words else {}
+    words = found.expanded({"--host=0.0.0.0": "--host=127.0.0.1", "--port=5000": f"--port={port}"} | stored,
+                           environment)
     program = str(Path(sys.executable).parent / words[0])
     path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with (folder / "log").open("ab") as log, subprocess.Popen(
@@ -90,7 +92,9 @@ print(mlflow.get_run(run).data.metrics["test_accuracy"], mlflow.artifacts.load_t
 
 
 def test_a_password_allowed_hosts_artifacts_through_the_proxy_and_the_nightly_backup(tmp_path: Path) -> None:
-    with mlflow(tmp_path) as (port, volume):
+    found = tracking(tmp_path)
+    assert SQLITE in found.words
+    with mlflow(tmp_path, found) as (port, volume):
         assert status(port, "mlflow-service:5000", password=None) == 401
         assert status(port, "mlflow-service:5000", password="wrong-password-1") == 401
         assert status(port, "mlflow-service:5000") == 200
@@ -107,5 +111,5 @@ def test_a_password_allowed_hosts_artifacts_through_the_proxy_and_the_nightly_ba
             path.unlink()
     backup(BackupSettings(bucket=str(tmp_path / "bucket"), restore="latest",
                           database=[volume / "mlflow.db", volume / "basic_auth.db"]))
-    with mlflow(tmp_path) as (port, _):
+    with mlflow(tmp_path, found) as (port, _):
         assert client(port, READ.replace("RUN", run), tmp_path).strip() == "0.9 the artifact"

@@ -23,9 +23,8 @@ class Tracking:
                 for word in self.words]
 
 
-def tracking(folder: Path) -> Tracking:
-    """Of the overlay `local`."""
-    documents = render("local", folder)
+def tracking(folder: Path, overlay: str = "local", secrets: dict[str, str] = SECRETS) -> Tracking:
+    documents = render(overlay, folder)
     container = get(documents, "Deployment/mlflow")["spec"]["template"]["spec"]["containers"][0]
     settings = get(documents, "ConfigMap/catsdogs")["data"]
     environment = {}
@@ -33,6 +32,6 @@ def tracking(folder: Path) -> Tracking:
         source = variable.get("valueFrom", {})
         environment[variable["name"]] = variable["value"] if "value" in variable else (
             settings[source["configMapKeyRef"]["key"]] if "configMapKeyRef" in source
-            else SECRETS[source["secretKeyRef"]["key"]])
+            else secrets[source["secretKeyRef"]["key"]])
     return Tracking(words=[*container["command"], *container["args"]], environment=environment,
                     config=get(documents, "ConfigMap/mlflow-auth-config")["data"]["basic_auth.ini"])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.rehearsal import workflow
 from tests.k8s.gcloud import complaint
 from tests.pipeline.fakes import Fakes, fakes
 from tests.pipeline.test_workflow import SECRETS
@@ -97,6 +98,10 @@ def test_credentials_are_renewed_while_the_job_runs(cloud: Fakes) -> None:
     cloud.answer("kubectl", "get", "job", answers=[*[(0, "")] * 4, *COMPLETE])
     assert cloud.run("train.sh", **JOB, REFRESH_SECONDS="0").returncode == 0
     assert len(cloud.calls("gcloud")) == 1 + 4
+    assert "${REFRESH_SECONDS:-600}" in (cloud.checkout / "scripts/pipeline/train.sh").read_text()
+    (step,) = [step for job in workflow.read()["jobs"].values() for step in job["steps"]
+               if step.get("run") == "scripts/pipeline/train.sh"]
+    assert "REFRESH_SECONDS" not in step["env"]  # every ten minutes, then
 
 
 def test_a_job_that_fails_stops_the_pipeline(cloud: Fakes) -> None:
@@ -144,6 +149,22 @@ def test_the_pull_request_is_told(cloud: Fakes, result: str, said: str) -> None:
     assert cloud.calls("gh")[1][:3] == ["pr", "comment", "17"]
     text = (cloud.folder / "said.txt").read_text()
     assert said in text and "## figures" in text
+
+
+def test_a_pull_requests_run_tells_it_in_one_comment_that_is_kept_up_to_date(cloud: Fakes) -> None:
+    given = {"COMMIT": "abc", "NUMBER": "17", "REPOSITORY": "o/n", "RUN_URL": "https://x", "LINT": "success",
+             "TESTS": "failure", "BUILD": "success", "GH_TOKEN": "t"}
+    (cloud.checkout / "artifacts").mkdir()
+    (cloud.checkout / "artifacts/summary.md").write_text("## figures\n")
+    assert cloud.run("report.sh", **given).returncode == 0
+    assert cloud.calls("gh") == [["pr", "comment", "17", "--repo", "o/n", "--edit-last", "--create-if-none",
+                                  "--body-file", "-"]]
+    text = (cloud.folder / "said.txt").read_text()
+    assert "| success | failure | success |" in text and "## figures" in text
+    (cloud.checkout / "artifacts/summary.md").unlink()  # the build failed
+    assert cloud.run("report.sh", **given | {"BUILD": "failure"}).returncode == 0
+    assert "small model" not in (cloud.folder / "said.txt").read_text()
+    assert cloud.run("report.sh", **given | {"NUMBER": ""}).returncode == 2
 
 
 def test_a_push_without_a_pull_request_tells_nobody(cloud: Fakes) -> None:

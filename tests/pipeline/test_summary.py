@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from catsdogs.reports import TrainingMetrics
-from scripts.pipeline.summary import POINTS_SHOWN, losses, summary
+from scripts.pipeline.summary import POINTS_SHOWN, charts, summary
 from tests.servers import ROOT
 
 INTERVAL = {"value": 0.91, "low": 0.89, "high": 0.93, "count": 800}
@@ -42,17 +42,18 @@ def test_figures_chart_and_verdicts_are_shown(tmp_path: Path) -> None:
     TrainingMetrics.model_validate(METRICS)  # the report that training writes has this form
     text = summary(written(tmp_path), "0123456789abcdef")
     for words in ("`0123456789ab`", "91.00% of 800 photos", "| **cat** | 370 | 30 |", "line [0.6000, 0.3000, 0.2000]",
+                  "line [0.8000, 0.8000, 0.8000]",
                   "Release: **refused**", "- The gate refused it", "| accuracy | **failed** | 60 % is below 70 % |",
                   "public address: passed", "| 8 ms | 21 ms | 80 |"):
         assert words in text, words
-    assert text.count("```") == 2
+    assert text.count("```") == 4
 
 
 def test_a_long_training_is_thinned() -> None:
     history = [METRICS["history"][0] | {"epoch": number} for number in range(1, 1000)]
-    (axis,) = [line for line in losses(history) if "x-axis" in line]
-    assert 20 <= axis.count(",") < POINTS_SHOWN
-    assert losses(history[:1]) == []
+    axis, same = [line for line in charts(history) if "x-axis" in line]
+    assert 20 <= axis.count(",") < POINTS_SHOWN and same == axis
+    assert charts(history[:1]) == []
 
 
 def test_a_run_that_ended_early_says_so(tmp_path: Path) -> None:

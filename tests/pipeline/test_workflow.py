@@ -40,8 +40,18 @@ def pull_requests_have_no_rights(jobs: Jobs) -> Iterator[str]:
         if on_pull_request(job):
             if secrets_of(job):
                 yield f"{name} runs for pull requests and uses secrets"
-            if set(job["permissions"].values()) - {"read"}:
+            may_write = set(job["permissions"].values()) - {"read"}
+            if may_write and (name != "report" or set(job["permissions"]) != {"contents", "pull-requests"}):
                 yield f"{name} runs for pull requests and may write"
+            if may_write and not runs_nothing_of_the_pull_request(job):
+                yield f"{name} runs code of the pull request with a token that may write"
+            if may_write and "head.repo.full_name == github.repository" not in job["if"]:
+                yield f"{name} asks for rights that no fork has"
+
+
+def runs_nothing_of_the_pull_request(job: Any) -> bool:
+    checkouts = [step for step in job["steps"] if "actions/checkout" in step.get("uses", "")]
+    return all(step["with"].get("ref") == "${{ github.event.pull_request.base.sha }}" for step in checkouts)
 
 
 def least_permissions(jobs: Jobs) -> Iterator[str]:
@@ -52,7 +62,7 @@ def least_permissions(jobs: Jobs) -> Iterator[str]:
             continue
         asks_google = any("google-github-actions/auth@" in step.get("uses", "") for step in job["steps"])
         allowed = {"contents": "read"} | ({"id-token": "write"} if asks_google else {})
-        allowed |= {"pull-requests": "write"} if name == "comment" else {}
+        allowed |= {"pull-requests": "write"} if name in ("comment", "report") else {}
         if granted != allowed:
             yield f"{name} may {granted}, needs {allowed}"
 
@@ -129,6 +139,14 @@ def _a_writing_pull_request(jobs: Jobs) -> None:
     jobs["lint"]["permissions"] = {"contents": "write"}
 
 
+def _a_report_of_the_pull_requests_own(jobs: Jobs) -> None:
+    del jobs["report"]["steps"][0]["with"]["ref"]
+
+
+def _a_report_for_forks(jobs: Jobs) -> None:
+    jobs["report"]["if"] = "github.event_name == 'pull_request'"
+
+
 def _inherited_permissions(jobs: Jobs) -> None:
     del jobs["image"]["permissions"]
 
@@ -168,6 +186,8 @@ def _a_missing_variable(jobs: Jobs) -> None:
 @pytest.mark.parametrize(("plant", "named"), [
     (_another_secret, "TOKEN is no secret"), (_a_secret_for_pull_requests, "build runs for pull requests and uses"),
     (_a_writing_pull_request, "lint runs for pull requests and may write"),
+    (_a_report_of_the_pull_requests_own, "report runs code of the pull request with a token that may write"),
+    (_a_report_for_forks, "report asks for rights that no fork has"),
     (_inherited_permissions, "image says no permissions"), (_a_needless_permission, "release may"),
     (_a_missing_script, "deploy.sh cannot be run"), (_a_thick_step, "is neither a script"),
     (_a_missing_target, "make lintt: no such target"), (_no_timeout, "train has no timeout"),
@@ -202,10 +222,11 @@ def test_one_action_has_one_pin() -> None:
     assert {action: found for action, found in pins.items() if len(found) > 1} == {}
 
 
-def test_a_pull_request_starts_three_jobs_and_a_fork_needs_nothing() -> None:
+def test_a_pull_request_starts_four_jobs_and_a_fork_needs_nothing() -> None:
     jobs = rehearsal.read()["jobs"]
     started = {name for name, job in jobs.items() if on_pull_request(job)}
-    assert started == {"lint", "test", "build"}
+    assert started == {"lint", "test", "build", "report"}
+    assert "report" not in {need for job in jobs.values() for need in job.get("needs", [])}  # a fork's is left out
     assert not any(set(jobs[name].get("needs", [])) - started for name in started)
 
 

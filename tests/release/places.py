@@ -30,6 +30,7 @@ class Place:
     folder: Path
     kind: str = "process"
     models: dict[str, Path] = field(default_factory=dict)
+    replicas: int = 1  # each takes a second to start; two where a test is about the other one
 
     @property
     def store(self) -> Store:
@@ -41,8 +42,8 @@ class Place:
 
     def common(self) -> dict[str, Any]:
         return {"bucket": str(self.folder / "bucket"), "cluster": self.kind, "cluster_dir": self.folder / "cluster",
-                "port": 0, "mlflow_tracking_uri": "none", "who": "Ada", "why": "a test", "ready_seconds": 60,
-                "rollout_seconds": 60}
+                "port": 0, "replicas": self.replicas, "mlflow_tracking_uri": "none", "who": "Ada", "why": "a test",
+                "ready_seconds": 60, "rollout_seconds": 60}
 
     def asked(self, name: str, **options: Any) -> dict[str, Any]:
         """Settings of a release of one of the models."""
@@ -77,17 +78,21 @@ def place(folder: Path) -> Iterator[Place]:
         rows.append(EvalRow(path=f"eval/{number}.png", label=CLASSES[number % 2], digest=sha256(data)))
     write_eval_batch(folder / "eval.csv", rows)
     found = Place(folder)
-    found.models = {
+    found.models = tiny_models(folder)
+    try:
+        yield found
+    finally:
+        cluster(ClusterSettings(cluster="process", cluster_dir=folder / "cluster", port=0, stop=True))
+
+
+def tiny_models(folder: Path) -> dict[str, Path]:
+    return {
         "good": model(folder / "good", model_digest="a" * 64),
         "better": model(folder / "better", model_digest="b" * 64, temperature=1.9),
         # Its golden photos were answered by itself, so it is as sound as it is wrong.
         "flipped": model(folder / "flipped", flipped=True, model_digest="c" * 64, golden=flipped_golden()),
         "broken": model(folder / "broken", flipped=True, model_digest="d" * 64),  # refuses to start
     }
-    try:
-        yield found
-    finally:
-        cluster(ClusterSettings(cluster="process", cluster_dir=folder / "cluster", port=0, stop=True))
 
 
 def flipped_golden() -> list[Any]:

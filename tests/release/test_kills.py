@@ -113,7 +113,8 @@ def test_a_terminated_release_undoes_itself(released: Place) -> None:
 
 def left_behind(here: Place, phase: Phase, kind: str = "release", **changes: Any) -> Record:
     """What a process that was killed in this phase leaves in the bucket."""
-    with opened(PlaceSettings(**{name: here.common()[name] for name in ("cluster", "cluster_dir", "port")})) as cluster:
+    where = {name: here.common()[name] for name in ("cluster", "cluster_dir", "port", "replicas")}
+    with opened(PlaceSettings(**where)) as cluster:
         return _left_behind(here, cluster, phase, kind, changes)
 
 

@@ -19,7 +19,7 @@ from tests.serve.malformed import GRACE, Sender, bombard, memory, pump, requests
 from tests.servers import free_port, running
 
 PHOTO = {"file": ("p.png", encode(colour_photo(0, 3)))}
-MOST_GROWTH = 12 * 1024 * 1024  # a leak of 5 kB a request would show; so would large blocks that are kept
+MOST_GROWTH = 12 * 1024 * 1024  # a leak of 8 kB a request would show; so would large blocks that are kept
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +51,16 @@ def test_damaged_photos_are_refused_or_answered_and_memory_stays_flat(
 ) -> None:
     bombard(sender.send, 600, seed=1)
     before = memory(server[1].pid)
-    bombard(sender.send, 2400, seed=2)
+    bombard(sender.send, 1500, seed=2)
     assert memory(server[1].pid) - before < MOST_GROWTH
-    assert sender.statuses[400] > 500 and sender.statuses[200] > 100
+    assert sender.statuses[400] > 400 and sender.statuses[200] > 100
     assert set(sender.statuses) <= {200, 400, 413} | GRACE
 
 
 def test_requests_that_are_nearly_http(sender: Sender) -> None:
     sender.patience = 0.05
 
-    @settings(max_examples=1500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=1000, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(requests())
     def sent(request: bytes) -> None:
         assert sender.send(request) < 500

@@ -1,26 +1,23 @@
 """The page at `/`, used in a real browser as a person uses it."""
 
 import base64
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from catsdogs.images import encode
 from catsdogs.serve.new_key import new_key
 from catsdogs.serve.start import start
 from catsdogs.settings.serving import KeySettings, ServeSettings
+from tests.serve.conftest import watched
 from tests.servers import service
 from tests.tiny_model import colour_photo, write_tiny_model
 
 pytestmark = pytest.mark.xdist_group("browser")
-PROGRAM = shutil.which("chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync"]
 
 
 def file(name: str, data: bytes, kind: str = "image/png") -> dict[str, object]:
@@ -31,38 +28,14 @@ CAT = file("mimi.png", encode(np.repeat(np.repeat(colour_photo(0), 40, 0), 60, 1
 DOG = file("rex.png", encode(np.repeat(np.repeat(colour_photo(1), 60, 0), 40, 1)))
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if PROGRAM is None:
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=PROGRAM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def address(model_path: Path) -> Iterator[str]:
-    with service(model_path) as address:
-        yield address
-
-
 @pytest.fixture(params=["desktop", "phone"])
 def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
     """The page, in a browser that reports every script error, refused resource and foreign host."""
     size = {"width": 390, "height": 844} if request.param == "phone" else {"width": 1280, "height": 900}
-    context = browser.new_context(viewport=size, has_touch=request.param == "phone",  # type: ignore[arg-type]
-                                  is_mobile=request.param == "phone")
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    ours = (address, "blob:", "data:")
-    page.on("request", lambda asked: None if asked.url.startswith(ours) else wrong.append(asked.url))
-    page.goto(address)
-    yield page
-    context.close()
-    assert [text for text in wrong if "400 (Bad Request)" not in text] == []
+    with watched(browser, address, viewport=size, has_touch=request.param == "phone",
+                 is_mobile=request.param == "phone") as page:
+        page.goto(address)
+        yield page
 
 
 def test_a_photo_is_answered_with_its_heat_and_stays_in_the_history(page: Page) -> None:
@@ -133,6 +106,42 @@ def test_the_keyboard_reaches_everything_and_a_screen_reader_hears_the_verdict(p
     for image in page.locator("img").all():
         assert image.get_attribute("alt") is not None
     assert page.get_by_role("heading", level=1).count() == 1
+
+
+def test_a_photo_may_be_taken_and_a_screen_reader_finds_names_and_roles(page: Page) -> None:
+    assert page.locator("#take").get_attribute("capture") == "environment"  # the camera that looks away from oneself
+    page.set_input_files("#take", DOG)  # type: ignore[arg-type]
+    expect(page.locator("#bars li").first).to_contain_text("dog")
+    expect(page.get_by_role("switch", name="What the network looked at")).to_be_checked()
+    expect(page.get_by_role("status")).to_contain_text("dog")  # spoken by itself
+    expect(page.get_by_role("article")).to_have_accessible_name(page.locator("#verdict").inner_text())
+    expect(page.get_by_role("img", name="Your photo rex.png")).to_be_visible()
+    assert page.locator("html").get_attribute("lang") == "en"
+    for unnamed in page.locator("button, input").all():
+        assert unnamed.evaluate("it => Boolean(it.labels && it.labels.length) || Boolean(it.textContent.trim())")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_readable_in_light_and_dark(browser: Browser, address: str, scheme: str) -> None:
+    """Contrast as WCAG 2.2 computes it, at least 4.5 for every colour of text on every ground that it is on."""
+    with watched(browser, address, color_scheme=scheme) as page:
+        page.goto(address)
+        colours = page.evaluate("""(names) => Object.fromEntries(names.map((name) => {
+            const it = document.createElement("i"); document.body.append(it); it.style.color = `var(--${name})`;
+            return [name, getComputedStyle(it).color.match(/\\d+/g).map(Number)]; }))""",
+                                ["paper", "card", "wash", "ink", "soft", "accent", "on-accent"])
+        dark = luminance(colours["paper"]) < 0.2
+    assert dark == (scheme == "dark")
+    grounds = ("paper", "card", "wash")
+    pairs = [(text, ground) for text in ("ink", "soft", "accent") for ground in grounds] + [("on-accent", "accent")]
+    for text, ground in pairs:
+        high, low = sorted((luminance(colours[text]), luminance(colours[ground])), reverse=True)
+        assert (high + 0.05) / (low + 0.05) >= 4.5, f"{text} on {ground}"
+
+
+def luminance(colour: list[int]) -> float:
+    linear = [value / 255 / 12.92 if value <= 10 else ((value / 255 + 0.055) / 1.055) ** 2.4 for value in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_a_service_with_keys_asks_for_one(browser: Browser, tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ from catsdogs.storage import open_store
 from catsdogs.stores.folder import FolderStore
 from catsdogs.stores.store import Content, Entry
 from catsdogs.train.far import KEPT, FarCheckpoint
-from catsdogs.weights import load_weights, save_plain
-from tests.models import trained
+from catsdogs.train.stage import train
+from catsdogs.weights import save_plain
+from tests.models import train_settings, trained
+from tests.train.kills import same_model
 
 
 def far(folder: Path, bucket: str, key: str = "key") -> FarCheckpoint:
@@ -138,17 +140,17 @@ def test_a_bucket_that_cannot_be_read_is_said_before_training(photos: PackedPhot
         trained(photos, checkpoint=FarCheckpoint(tmp_path, "key", Gone(tmp_path / "bucket")))
 
 
-def test_killed_and_gone_on_with_elsewhere(data_dir: Path, tmp_path: Path) -> None:
+def test_killed_and_gone_on_with_elsewhere(
+    data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The command itself: SIGKILL once a state is in the bucket, its folder deleted, the same command elsewhere."""
     bucket = tmp_path / "bucket"
 
-    def command(folder: Path, *more: str) -> list[str]:
-        return [sys.executable, "-m", "catsdogs", "train", "--data-dir", str(data_dir), "--epochs", "40",
-                "--batch-size", "8", "--force-cpu", "--precision", "float32", "--mlflow-tracking-uri", "none",
-                "--output-model", str(folder / "model.pt"), "--artifact-dir", str(folder / "artifacts"), *more]
-
-    sent = ("--checkpoint-bucket", str(bucket))
-    with subprocess.Popen(command(tmp_path / "first", *sent), stderr=subprocess.DEVNULL) as killed:
+    command = [sys.executable, "-m", "catsdogs", "train", "--data-dir", str(data_dir), "--epochs", "40",
+               "--batch-size", "8", "--force-cpu", "--precision", "float32", "--mlflow-tracking-uri", "none",
+               "--output-model", str(tmp_path / "first" / "model.pt"),
+               "--artifact-dir", str(tmp_path / "first" / "artifacts"), "--checkpoint-bucket", str(bucket)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as killed:
         for _ in range(10_000):  # a busy machine takes minutes to start two of them
             if killed.poll() is not None or list(bucket.glob("checkpoints/*/*.pt")):
                 break
@@ -157,10 +159,10 @@ def test_killed_and_gone_on_with_elsewhere(data_dir: Path, tmp_path: Path) -> No
     assert killed.returncode == -9, "it ended before it could be killed"
     assert list(bucket.glob("checkpoints/*/*.pt")), "it was killed before a state was in the bucket"
     shutil.rmtree(tmp_path / "first")
-    again = subprocess.run(command(tmp_path / "second", *sent), capture_output=True, text=True, check=True)
-    assert '"event": "resumed"' in again.stderr
+    elsewhere, undisturbed = (train_settings(data_dir, tmp_path / name, epochs=40, batch_size=8, precision="float32")
+                              for name in ("second", "undisturbed"))
+    train(elsewhere.model_copy(update={"checkpoint_bucket": str(bucket)}))
+    assert '"event": "resumed"' in capsys.readouterr().err
     assert not list(bucket.rglob("*.pt")), "a finished training leaves no checkpoint"
-    subprocess.run(command(tmp_path / "undisturbed"), capture_output=True, check=True)
-    resumed, undisturbed = (load_weights(tmp_path / name / "model.pt")[0].state_dict()
-                            for name in ("second", "undisturbed"))
-    assert all(torch.equal(resumed[name], undisturbed[name]) for name in undisturbed)
+    train(undisturbed)
+    assert same_model(elsewhere.output_model, undisturbed.output_model)

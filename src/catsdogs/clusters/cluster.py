@@ -1,4 +1,4 @@
-"""What a place that runs the service is to a release: nine verbs."""
+"""What a place that runs the service is to a release: ten verbs."""
 
 from typing import Protocol
 
@@ -41,6 +41,9 @@ class Cluster(Protocol):
 
     def wait_rolled_out(self, seconds: float) -> None:
         """Wait until only the image that was set answers. Raises NotRolledOut."""
+
+    def ailing(self) -> list[str]:
+        """What is wrong with the public replicas since they were rolled out, a sentence each; [] where nothing is."""
 
     def close(self) -> None:
         """Let go of what this process holds open; nothing of the cluster changes."""

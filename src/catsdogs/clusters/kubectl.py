@@ -4,15 +4,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from catsdogs.clusters import pods
 from catsdogs.clusters.cluster import CANDIDATE, NotRolledOut
 from catsdogs.clusters.forward import Forward
 from catsdogs.clusters.kubectl_call import Kubectl
 from catsdogs.errors import CatsdogsError, UsageError
 
 POLL_SECONDS = 2.0
-HOPELESS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError",
-                      "CreateContainerError", "CrashLoopBackOff"})
-MANY_RESTARTS = 3  # a container that keeps ending, seen between two of its starts
 
 
 class KubectlCluster:
@@ -22,6 +20,7 @@ class KubectlCluster:
         self._public, self._candidate = deployment, f"{deployment}-candidate"
         self._address = public_address
         self._forwards: dict[str, Forward] = {}
+        self._restarts: dict[str, int] = {}  # of the public pods, when they were all ready
 
     def pinned(self, image: str) -> str:
         repository, _, digest = image.partition("@sha256:")
@@ -63,15 +62,23 @@ class KubectlCluster:
         self._wait(self._public, seconds)
         if forward := self._forwards.pop(self._public, None):
             forward.close()  # it leads to a pod that is gone
+        self._restarts = {pods.name(pod): pods.restarts(pod) for pod in self._pods(self._public) if pods.ready(pod)}
+
+    def ailing(self) -> list[str]:
+        found = (pods.ailment(pod, self._restarts) for pod in self._pods(self._public))
+        return [ailment for ailment in found if ailment]
 
     def logs(self, of: str, lines: int) -> list[str]:
-        name = self._candidate if of == CANDIDATE else self._public
-        found = []
-        for pod in sorted(self._pods(name), key=_ready):  # those in trouble first
-            found += [f"{pod['metadata']['name']}: {reason}" for reason in _waiting(pod)]
-            answer = self._kubectl.try_run("logs", pod["metadata"]["name"], f"--tail={lines}", "--all-containers")
-            found += (answer or "").splitlines()
-            if not _ready(pod):
+        name, found = self._candidate if of == CANDIDATE else self._public, []
+        troubled = [pod for pod in self._pods(name) if not pods.ready(pod) or pods.ailment(pod, self._restarts)]
+        for pod in troubled or self._pods(name):
+            found += [f"{pods.name(pod)}: {reason}" for reason in pods.waiting(pod)]
+            # A container that was started again has not much to say: the one before it knows why it ended.
+            ways = [["--previous"], []] if pods.restarts(pod) else [[]]
+            for way in ways:
+                answer = self._kubectl.try_run("logs", pods.name(pod), f"--tail={lines}", "--all-containers", *way)
+                found += (answer or "").splitlines()
+            if troubled:
                 break
         return found[-lines:]
 
@@ -98,8 +105,7 @@ class KubectlCluster:
                 return
             image = self._container(deployment)["image"]
             for pod in self._pods(name):
-                reasons = [why for why in _waiting(pod) if why.split(":")[0] in HOPELESS]
-                if reasons and self._runs(pod, image):
+                if (reasons := pods.hopeless(pod)) and pods.runs(pod, image):
                     raise NotRolledOut(f"The image {image} does not start: {reasons[0]}.")
             if time.monotonic() > deadline:
                 status = deployment.get("status", {})
@@ -108,14 +114,11 @@ class KubectlCluster:
                                    "replicas are.")
             time.sleep(POLL_SECONDS)
 
-    def _pods(self, name: str) -> list[dict[str, Any]]:
+    def _pods(self, name: str) -> list[pods.Pod]:
         labels = self._deployment(name)["spec"]["selector"]["matchLabels"]
         selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-        pods: list[dict[str, Any]] = self._kubectl.json("get", "pods", "--selector", selector)["items"]
-        return pods
-
-    def _runs(self, pod: Mapping[str, Any], image: str) -> bool:
-        return any(container.get("image") == image for container in pod["spec"]["containers"])
+        found: list[pods.Pod] = self._kubectl.json("get", "pods", "--selector", selector)["items"]
+        return found
 
     def _forwarded(self, service: str) -> str:
         forward = self._forwards.get(service)
@@ -135,20 +138,3 @@ def _rolled_out(deployment: Mapping[str, Any]) -> bool:
         return False
     return bool(status.get("updatedReplicas", 0) >= wanted and status.get("replicas", 0) <= max(wanted, 0)
                 and status.get("availableReplicas", 0) >= wanted)
-
-
-def _ready(pod: Mapping[str, Any]) -> bool:
-    statuses = pod.get("status", {}).get("containerStatuses") or []
-    return bool(statuses) and all(status.get("ready") for status in statuses)
-
-
-def _waiting(pod: Mapping[str, Any]) -> list[str]:
-    """Why its containers do not run, reason first."""
-    found = []
-    for status in pod.get("status", {}).get("containerStatuses") or []:
-        waiting = status.get("state", {}).get("waiting") or {}
-        if reason := waiting.get("reason"):
-            found.append(f"{reason}: {waiting.get('message', '')}".rstrip(": "))
-        elif status.get("restartCount", 0) >= MANY_RESTARTS and not status.get("ready"):
-            found.append(f"CrashLoopBackOff: it ended {status['restartCount']} times")
-    return found

@@ -78,12 +78,16 @@ class LocalCluster:
             self._replicas.stop(replica)
         self._save(state.model_copy(update={"leaving": []}))
 
+    def ailing(self) -> list[str]:
+        found = (self._ailment(replica) for replica in self._state().serving)
+        return [ailment for ailment in found if ailment]
+
     def logs(self, of: str, lines: int) -> list[str]:
         state = self._state()
         if of == CANDIDATE:
             asked = [state.candidate] if state.candidate else []
         else:
-            asked = state.coming or state.serving
+            asked = state.coming or sorted(state.serving, key=lambda replica: bool(self._ailment(replica)))
         return [line for replica in asked for line in self._replicas.logs(replica, lines)][-lines:]
 
     def close(self) -> None:
@@ -108,6 +112,14 @@ class LocalCluster:
             return not state.serving
         return len(state.serving) == self._count and all(
             replica.image == state.image and self._replicas.alive(replica) for replica in state.serving)
+
+    def _ailment(self, replica: Replica) -> str:
+        if not self._replicas.alive(replica):
+            return f"{replica.name} ended"
+        if answers(f"{replica.address}/readyz"):
+            return ""
+        why = get_json(f"{replica.address}/readyz").get("reason", "it does not answer")
+        return f"{replica.name} is not ready any more: {why}"
 
     def _wait_ready(self, replicas: list[Replica], seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -5,6 +5,7 @@ its checkpoint (on disk, else in the bucket), and what is pushed already is not 
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +15,14 @@ from catsdogs.files import sha256_file, write_json
 from catsdogs.job.champion import fetch_champion
 from catsdogs.job.raw import fetch_raw
 from catsdogs.job.record import Trained, digest_of_training, find, write
+from catsdogs.job.together import together
 from catsdogs.log import event
+from catsdogs.reports import TrainingMetrics
 from catsdogs.settings.job import JobSettings
 from catsdogs.settings.training import PRETRAINED
 from catsdogs.storage import open_store
 from catsdogs.stores.store import Store
+from catsdogs.train.result import TrainResult
 from catsdogs.versions.commit import to_push
 from catsdogs.versions.layout import Layout
 
@@ -67,7 +71,8 @@ def job(settings: JobSettings) -> JobResult:
     reused = run.reuse(digest) if known and not settings.retrain else None
     helped = settings.rank > 0
     if reused is None:
-        run.train()
+        tells = known and not settings.retrain
+        run.train((lambda: find(store, run.layout, digest) is not None) if tells else None)
     if not helped:
         run.publish(digest)
         run.gate()
@@ -117,14 +122,24 @@ class _Job:
             return None
         return record.commit
 
-    def train(self) -> None:
+    def train(self, published: Callable[[], bool] | None) -> None:
         settings = self.settings
         length = {"epochs": settings.epochs} if settings.time_budget is None else {"time_budget": settings.time_budget}
-        self._step(
-            "train", data_dir=self.data_dir / "processed", output_model=self.model,
-            artifact_dir=self.artifacts / "training", batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate, model_variant=settings.model_variant, seed=settings.seed,
-            precision=settings.precision, force_cpu=settings.force_cpu, checkpoint_bucket=settings.bucket, **length)
+        flags = {
+            "data_dir": self.data_dir / "processed", "output_model": self.model,
+            "artifact_dir": self.artifacts / "training", "batch_size": settings.batch_size,
+            "learning_rate": settings.learning_rate, "model_variant": settings.model_variant, "seed": settings.seed,
+            "precision": settings.precision, "force_cpu": settings.force_cpu, "checkpoint_bucket": settings.bucket,
+            **length}
+        if settings.nodes == 1:
+            self._step("train", **flags)
+        else:
+            together(settings, flags, published)
+            if settings.rank == 0:
+                reported = self.artifacts / "training"
+                metrics = TrainingMetrics.read(reported / TrainingMetrics.FILE_NAME, "`catsdogs job`")
+                made = TrainResult(model=self.model, artifact_dir=reported, metrics=metrics)
+                self.steps["train"] = made.data() | {"passed": True, "nodes": settings.nodes}
 
     def publish(self, digest: str) -> None:
         """Store what was made: the model first, because it cost most."""

@@ -6,8 +6,8 @@ from torch.nn import functional
 
 from catsdogs.nets.network import Network
 
-STEM = 32
-STAGES = ((64, 2), (128, 2), (128, 1), (256, 2), (256, 1))  # width and stride of each block
+STEM = 24
+STAGES = ((48, 2), (96, 2), (96, 1), (192, 2), (192, 1))  # width and stride of each block
 
 
 class Block(nn.Module):

@@ -8,6 +8,14 @@ from torch import nn
 MEAN, DEVIATION = 0.45, 0.27  # of natural photos' pixels in [0, 1], to two digits; exactness gains nothing
 
 
+def at_once(side: int, most: int = 32) -> int:
+    """Photos to answer at a time: `most` of up to 224 px, of larger ones as many as have so many pixels.
+
+    32 of 2,048 px would take 17 GB in the first layer of `baseline` alone.
+    """
+    return max(1, min(most, most * 224**2 // side**2))
+
+
 class Network(nn.Module):
     """Pixels of 0 to 255, uint8 or float [n, size, size, 3] -> logits [n, classes], by way of maps and features."""
 

@@ -133,7 +133,7 @@ class _Release:
         self.step("all public replicas run it")
         address = self.cluster.public_address()
         self.smoke(address)
-        watched = asyncio.run(watch(address, self.photos, self.settings, self.lease.look))
+        watched = asyncio.run(watch(address, self.photos, self.settings, self.lease.look, self.cluster))
         self.step(f"watched {watched.sent} public requests: {watched.failed} failed, p99 {watched.p99_ms:.0f} ms")
 
     def crown(self) -> Decision:

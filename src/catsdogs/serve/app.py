@@ -41,11 +41,12 @@ def create_app(settings: ServeSettings, loaded: Loaded, shared: Shared | None = 
         service.close()
 
     app = FastAPI(title="catsdogs", version=__version__, lifespan=lifespan,
-                  openapi_url=None if settings.hide_docs else "/openapi.json",  # the pages go with it
+                  openapi_url=None if settings.hide_docs else "/openapi.json",
+                  docs_url=None, redoc_url=None,  # both would come from another host: ours is in pages.py
                   description="Which animal is on the photo, with calibrated probabilities.")
     for routes in (operation_routes, predict_routes, protocol_routes):
         routes(app, service)
-    page_routes(app)
+    page_routes(app, docs=not settings.hide_docs)
     # The last one added is the outermost.
     app.add_middleware(Direct, service=service, route=next(
         route for route in app.routes if getattr(route, "path", None) == PATH))

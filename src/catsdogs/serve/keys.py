@@ -17,7 +17,7 @@ from catsdogs.settings.serving import ServeSettings
 
 SCOPES = ("predict", "metrics")
 OPEN = frozenset({"/", "/page.css", "/page.js", "/icon.svg", "/health", "/livez", "/readyz", "/v2", "/v2/health/live",
-                  "/v2/health/ready", "/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"})
+                  "/v2/health/ready", "/docs", "/docs.css", "/docs.js", "/openapi.json"})
 OF_PATH = {"/metrics": "metrics"}  # everything else needs the scope `predict`
 LINE = re.compile(r"(?P<name>[\w.-]{1,64})\s+(?P<scopes>[a-z,]+)\s+(?P<digest>[0-9a-f]{64})", re.ASCII)
 

@@ -25,7 +25,7 @@ class JobSettings(BucketSettings):
     """Corrections to apply: a YAML list (default: fixes.yaml, where it exists)."""
     doctor_warns: bool = False
     """Go on where a rule of doctor is broken; its report says so. Without this the job ends there."""
-    image_size: Annotated[int, Field(ge=8, le=2048)] = 112
+    image_size: Annotated[int, Field(ge=8, le=2048)] = 128
     """Side of the square photos, in pixels."""
     model_variant: Variant = "fast"
     """Network to train."""
@@ -35,7 +35,7 @@ class JobSettings(BucketSettings):
     """Train as long as this (90s, 5m, 1h30m) instead of --epochs; the same job may then end with another model."""
     batch_size: Count = 64
     """Photos a step."""
-    learning_rate: Annotated[float, Field(gt=0)] = 0.002
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.002
     """Step size, as of `catsdogs train`."""
     seed: int = 42
     """Seeds split, weights, order and augmentation."""
@@ -47,8 +47,14 @@ class JobSettings(BucketSettings):
     """Train although the bucket has a model of the same data, code and parameters."""
     unpacked: bool = False
     """Also store every photo under its own name, for people who browse the bucket."""
+    nodes: Count = 1
+    """Machines that train together, each with this command; torchrun joins them. One that goes may come again."""
     rank: Annotated[int, Field(ge=0)] = Field(0, validation_alias=AliasChoices("rank", "RANK"))
-    """Number of this process among those that torchrun started: only process 0 pushes and gates."""
+    """Number of this one among them, from 0: only number 0 pushes and gates."""
+    meet: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*:[0-9]{1,5}$")] = "localhost:29500"
+    """With several nodes: address and port of number 0, where they find each other."""
+    meet_seconds: Duration = 1800.0
+    """How long to wait for the other nodes, each time, before this one gives up (exit status 75)."""
 
 
 class BackupSettings(BucketSettings):

@@ -5,19 +5,17 @@ from pathlib import Path
 from pydantic import AliasChoices, Field
 
 from catsdogs.settings.base import config
+from catsdogs.settings.tracking import MlflowSettings
 from catsdogs.settings.versions import BucketSettings
 
 
-class RegistrySettings(BucketSettings):
+class RegistrySettings(BucketSettings, MlflowSettings):
     """Who decides, and where the decision is mirrored."""
 
     who: str = Field("", validation_alias=AliasChoices("who", "CATSDOGS_WHO"))
     """Who decides: a name for the log."""
     why: str = ""
     """Why, in a few words for the log."""
-    mlflow_tracking_uri: str = Field("sqlite:///mlflow.db", validation_alias=AliasChoices(
-        "mlflow_tracking_uri", "MLFLOW_TRACKING_URI"))
-    """Where the registry is told: a server's address or a database; `none` tells nobody."""
     registered_model: str = "cats-dogs"
     """Name of the model in MLflow's registry, whose alias `champion` is moved."""
 

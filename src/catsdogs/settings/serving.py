@@ -50,7 +50,7 @@ class ServeSettings(Settings):
     rate_per_key: Annotated[float, Field(ge=0)] = 0.0
     """Photos a second that one key may send; more are refused with 429 (0: any)."""
     hide_docs: bool = False
-    """Serve no /docs, /redoc and /openapi.json."""
+    """Serve no /docs and /openapi.json."""
     log_client_address: bool = False
     """Write the client's address into the log."""
 

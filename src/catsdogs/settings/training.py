@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AliasChoices, Field
+from pydantic import AfterValidator, Field
 
 from catsdogs.settings.base import Count, Duration, Settings, Share, config
+from catsdogs.settings.tracking import ExperimentSettings, RecordedSettings
 
 VARIANTS = ("baseline", "wider", "wide", "fast", "auto")
 PRETRAINED = "pretrained:"
@@ -21,7 +22,7 @@ Variant = Annotated[str, AfterValidator(_variant)]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
-class TrainSettings(Settings):
+class TrainSettings(RecordedSettings):
     """Train a network, keep its best epoch, report on the test split, and export it for serving."""
 
     model_config = config("TRAIN")
@@ -38,7 +39,7 @@ class TrainSettings(Settings):
     """Train as long as this whole command may take (90s, 5m, 1h30m), instead of --epochs."""
     batch_size: Count = 64
     """Photos a step."""
-    learning_rate: Annotated[float, Field(gt=0)] = 0.001
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.001
     """Step size of Adam; `fast` trains its convolutions with Muon at 40 times as much (0.002 suits it)."""
     model_variant: Variant = "baseline"
     """Network to train: baseline, wider, fast (`catsdogs models` compares them), pretrained:<hub name or folder>; auto
@@ -57,14 +58,6 @@ class TrainSettings(Settings):
     """Fail where no GPU can be used, instead of training on the processor."""
     precision: Precision = "auto"
     """Of the arithmetic: bfloat16 where it is measured to be faster, or one of them for the same weights elsewhere."""
-    mlflow_tracking_uri: str = Field("sqlite:///mlflow.db", validation_alias=AliasChoices(
-        "mlflow_tracking_uri", "MLFLOW_TRACKING_URI"))
-    """Where runs are recorded: a server's address or a database; `none` records nothing."""
-    mlflow_experiment: str = Field("catsdogs", validation_alias=AliasChoices(
-        "mlflow_experiment", "MLFLOW_EXPERIMENT_NAME"))
-    """Experiment that the run belongs to."""
-    mlflow_wait_seconds: Annotated[float, Field(ge=0)] = 30.0
-    """How long a finished training waits for a server that went away, before it ends without it."""
 
 
 class PackageSettings(Settings):
@@ -100,17 +93,11 @@ class LineageSettings(Settings):
     """Also let it answer its golden photos; fails where one answer is wrong."""
 
 
-class RunsSettings(Settings):
+class RunsSettings(ExperimentSettings):
     """List the recorded trainings, best first, or compare some of them."""
 
     model_config = config("RUNS")
 
-    mlflow_tracking_uri: str = Field("sqlite:///mlflow.db", validation_alias=AliasChoices(
-        "mlflow_tracking_uri", "MLFLOW_TRACKING_URI"))
-    """Where runs are recorded: a server's address or a database."""
-    mlflow_experiment: str = Field("catsdogs", validation_alias=AliasChoices(
-        "mlflow_experiment", "MLFLOW_EXPERIMENT_NAME"))
-    """Experiment to list."""
     compare: list[str] = []
     """First digits of runs to lay side by side: what differs in their parameters, and every figure."""
     sort: str = "test_accuracy"

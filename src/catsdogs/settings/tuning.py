@@ -1,15 +1,13 @@
 """Settings of the search for hyperparameters."""
 
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import AliasChoices, Field
-
-from catsdogs.settings.base import Count, Duration, Settings, config
+from catsdogs.settings.base import Count, Duration, config
+from catsdogs.settings.tracking import RecordedSettings
 from catsdogs.settings.training import Precision, Variant
 
 
-class TuneSettings(Settings):
+class TuneSettings(RecordedSettings):
     """Try hyperparameters, judged on the validation split, and print what to change in params.yaml."""
 
     model_config = config("TUNE")
@@ -37,12 +35,4 @@ class TuneSettings(Settings):
     force_cpu: bool = False
     """Train on the processor even where there is a GPU."""
     precision: Precision = "auto"
-    """As for train."""
-    mlflow_tracking_uri: str = Field("sqlite:///mlflow.db", validation_alias=AliasChoices(
-        "mlflow_tracking_uri", "MLFLOW_TRACKING_URI"))
-    """Where the search is recorded, each trial as a child of its run; `none` records nothing."""
-    mlflow_experiment: str = Field("catsdogs", validation_alias=AliasChoices(
-        "mlflow_experiment", "MLFLOW_EXPERIMENT_NAME"))
-    """Experiment that the runs belong to."""
-    mlflow_wait_seconds: Annotated[float, Field(ge=0)] = 30.0
     """As for train."""

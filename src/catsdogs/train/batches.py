@@ -1,4 +1,4 @@
-"""Batches straight from the memory map: no decoding, no worker processes, no copy of the data set.
+"""Batches straight from the memory map (or the GPU's copy of it): no decoding, no worker processes.
 
 What a batch holds depends on the seed, the epoch and its number alone, so that a run that goes on in the middle of an
 epoch sees what an undisturbed one sees.
@@ -14,7 +14,9 @@ import torch
 from catsdogs.packed import Packed
 from catsdogs.train.augment import Augmentation, augmented, mirrored
 from catsdogs.train.processes import ALONE, Processes
+from catsdogs.train.resident import Pixels
 
+CPU = torch.device("cpu")
 Batch = tuple[torch.Tensor, torch.Tensor]  # pixels [n, size, size, 3] of 0 to 255, int64 [n]
 
 
@@ -23,8 +25,9 @@ class TrainingBatches:
 
     def __init__(
         self, photos: Packed, batch_size: int, seed: int, augmentation: Augmentation | None = None,
-        processes: Processes = ALONE,
+        processes: Processes = ALONE, device: torch.device = CPU,
     ) -> None:
+        self.pixels = Pixels(photos, device)
         self.photos, self.batch_size, self.seed, self.augmentation = photos, batch_size, seed, augmentation
         self.processes = processes
         self._order: tuple[int, npt.NDArray[np.int64]] = (-1, np.zeros(0, dtype=np.int64))
@@ -44,7 +47,7 @@ class TrainingBatches:
         places = self._places(epoch)[number * self.batch_size:(number + 1) * self.batch_size]
         total, part = len(places), self.processes.part(len(places))
         places = np.sort(places)[part]  # in the order of the file: neighbours share pages
-        pixels, labels = torch.from_numpy(self.photos.pixels[places]), torch.from_numpy(self.photos.labels[places])
+        pixels, labels = self.pixels.take(places), torch.from_numpy(self.photos.labels[places])
         seed = int(np.random.SeedSequence((self.seed, epoch, number)).generate_state(1, np.uint64)[0] >> 1)
         random = torch.Generator().manual_seed(seed)
         if self.augmentation is None:
@@ -58,8 +61,9 @@ class TrainingBatches:
         return self._order[1]
 
 
-def evaluation_batches(photos: Packed, batch_size: int) -> Iterator[Batch]:
+def evaluation_batches(photos: Packed | Pixels, batch_size: int) -> Iterator[Batch]:
     """Every photo once, in the order of the split."""
+    pixels = Pixels(photos, CPU) if isinstance(photos, Packed) else photos
     for start in range(0, len(photos.labels), batch_size):
-        pixels = torch.from_numpy(np.array(photos.pixels[start:start + batch_size]))
-        yield pixels, torch.from_numpy(photos.labels[start:start + batch_size])
+        part = slice(start, start + batch_size)
+        yield pixels.take(part), torch.from_numpy(photos.labels[part])

@@ -14,7 +14,7 @@ from torch.nn import functional
 from catsdogs.reports import Epoch
 from catsdogs.errors import CatsdogsError
 from catsdogs.log import event, progress
-from catsdogs.nets.network import Network
+from catsdogs.nets.network import Network, at_once
 from catsdogs.nets.pretrained import Pretrained
 from catsdogs.nets.registry import smallest_side
 from catsdogs.packed import Packed
@@ -24,9 +24,9 @@ from catsdogs.train.device import Device
 from catsdogs.train.interruption import Interruption, Stopped, watched
 from catsdogs.train.plan import Plan
 from catsdogs.train.processes import ALONE, Processes
+from catsdogs.train.resident import Pixels
 from catsdogs.train.training import Training
 
-EVALUATION_BATCH = 32
 SAVE_SECONDS = 60.0
 VALIDATION_SHARE = 0.06
 """Within a time budget, an epoch is validated only where that costs at most this share of the time so far."""
@@ -53,7 +53,8 @@ def fit(
     resume(training, processes.from_first(checkpoint.load() if processes.first else None))
     for row in training.history:
         after_epoch(row)
-    batches = TrainingBatches(train, plan.batch_size, plan.seed, plan.recipe.augmentation, processes)
+    batches = TrainingBatches(train, plan.batch_size, plan.seed, plan.recipe.augmentation, processes, device.device)
+    held_out = Pixels(val, device.device)
     keeper = _Keeper(training, checkpoint, processes)
     whole, rest = divmod(training.steps, len(batches))
     seen = whole * len(train.labels) + sum(map(batches.count, range(rest)))
@@ -86,7 +87,7 @@ def fit(
             ended = plan.done(training.steps, len(batches), training.seconds) == 1
             if step + 1 == len(batches) or ended:
                 if processes.first and (ended or keeper.can_validate(plan)):
-                    row = keeper.validated(val, device, number + 1, seen=sum(map(batches.count, range(step + 1))))
+                    row = keeper.validated(held_out, device, number + 1, seen=sum(map(batches.count, range(step + 1))))
                     _check_finite(row.val_loss, f"on the validation photos after epoch {number + 1}",
                                   plan.learning_rate)
                     training.note(row)
@@ -125,7 +126,7 @@ class _Keeper:
         """Always at the end of an epoch, but within a time budget only where it costs little of the time so far."""
         return plan.seconds is None or 2 * self._validation_seconds < VALIDATION_SHARE * self.training.seconds
 
-    def validated(self, val: Packed, device: Device, number: int, seen: int) -> Epoch:
+    def validated(self, val: Pixels, device: Device, number: int, seen: int) -> Epoch:
         started, training = time.perf_counter(), self.training
         logits = answers(training.average.network, val, device)
         self._validation_seconds += time.perf_counter() - started
@@ -192,21 +193,26 @@ def step_on(
 def seconds_a_photo(network: Network, side: int, device: Device) -> float:
     """How long the network takes to answer one photo of a batch, measured on blank ones."""
     network.to(device.device).eval()
-    blank = torch.zeros(EVALUATION_BATCH, side, side, 3, dtype=torch.uint8, device=device.device)
+    count = at_once(side)
+    blank = torch.zeros(count, side, side, 3, dtype=torch.uint8, device=device.device)
     with torch.inference_mode(), device.autocast():
         network(blank)
         started = time.perf_counter()
         network(blank).cpu()
-    return (time.perf_counter() - started) / EVALUATION_BATCH
+    return (time.perf_counter() - started) / count
 
 
-def answers(network: Network, photos: Packed, device: Device) -> npt.NDArray[np.float32]:
-    """Logits, float32 [n, classes], of every photo of a split, in its order."""
+def answers(
+    network: Network, photos: Packed | Pixels, device: Device, *, mirrored: bool = False
+) -> npt.NDArray[np.float32]:
+    """Logits, float32 [n, classes], of every photo of a split, in its order, or of its mirror image."""
     network.eval()
     parts = []
+    side = photos.pixels.shape[1] if isinstance(photos, Packed) else photos.side
     with torch.inference_mode(), device.autocast():
-        for pixels, _ in evaluation_batches(photos, EVALUATION_BATCH):
-            parts.append(network(pixels.to(device.device)).float().cpu().numpy())
+        for pixels, _ in evaluation_batches(photos, at_once(side)):
+            pixels = pixels.to(device.device)
+            parts.append(network(pixels.flip(2) if mirrored else pixels).float().cpu().numpy())
     return np.concatenate(parts)
 
 

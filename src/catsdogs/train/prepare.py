@@ -7,7 +7,7 @@ import torch
 from catsdogs.errors import UsageError
 from catsdogs.familiarity import FIT_ON
 from catsdogs.files import digest_of
-from catsdogs.machine import seconds_alive
+from catsdogs.machine import crowding, seconds_alive
 from catsdogs.nets.fast import Fast
 from catsdogs.nets.network import Network
 from catsdogs.nets.plain import Plain
@@ -27,7 +27,7 @@ from catsdogs.train.plan import Plan
 from catsdogs.train.processes import Processes
 from catsdogs.train.recipe import Recipe, recipe_for
 
-SECONDS_AFTER = 6.0  # for calibration, export, plots and closing the run; measured 3 to 5
+SECONDS_AFTER = 6.0  # for calibration, export, plots and closing the run; measured 3 to 5 on a machine of its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +110,8 @@ def _training_seconds(
     """
     if budget is None:
         return None
-    count = 2 * (len(photos.val.labels) + FIT_ON) + len(photos.test.labels)
-    after = SECONDS_AFTER + count * seconds_a_photo(network, photos.about.image_size, device)
+    count = 2 * (len(photos.val.labels) + FIT_ON + len(photos.test.labels))
+    after = SECONDS_AFTER * crowding() + count * seconds_a_photo(network, photos.about.image_size, device)
     left = budget - seconds_alive() - after
     if left < budget / 3:
         raise UsageError(

@@ -11,7 +11,13 @@ from typing import Any
 import torch
 from torch import distributed
 
-from catsdogs.errors import UsageError
+from catsdogs.errors import CatsdogsError, UsageError
+
+
+class PeerLost(CatsdogsError):
+    """Another process of this training is gone; nothing is lost but the time since the last checkpoint."""
+
+    exit_status = 75  # EX_TEMPFAIL: the same once more may succeed, which `catsdogs job` goes by
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,10 @@ ALONE = Processes()
 
 @contextmanager
 def joined(on_gpu: bool) -> Iterator[Processes]:
-    """The group that torchrun started this process in, or this process alone. Raises UsageError without a backend."""
+    """The group that torchrun started this process in, or this process alone.
+
+    Raises UsageError without a backend, PeerLost where another process ends before its work is done.
+    """
     if not (distributed.is_available() and distributed.is_torchelastic_launched()):
         yield ALONE
         return
@@ -70,11 +79,17 @@ def joined(on_gpu: bool) -> Iterator[Processes]:
         raise UsageError(f"This build of torch cannot join processes by {backend}: start without torchrun.")
     if on_gpu:
         torch.cuda.set_device(distributed.get_node_local_rank())
-    distributed.init_process_group(backend)
     try:
+        distributed.init_process_group(backend)
         yield Processes(distributed.get_rank(), distributed.get_world_size())
+    except RuntimeError as error:
+        if not (isinstance(error, distributed.DistError) or "gloo" in str(error)):  # a path is all they have
+            raise
+        raise PeerLost("Another process of this training is gone: start all of them again, they go on from the last "
+                       f"checkpoint ({str(error).splitlines()[0]}).") from error
     finally:
-        distributed.destroy_process_group()
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
 
 
 def _format(weight: torch.Tensor) -> torch.memory_format:

@@ -19,7 +19,7 @@ class Phase:
     """Until this share of the training is done, photos are of this share of their packed side.
 
     A crop shows an animal larger than the whole photo does, so a network that was trained on crops answers best at a
-    larger side than it was trained at (Touvron et al. 2019): `fast` at 7/6 of it.
+    larger side than it was trained at (Touvron et al. 2019): `fast` at 4/3 of it.
     """
 
     until: float
@@ -100,7 +100,7 @@ RECIPES = {
     "wider": Recipe(initial="standardised"),
     "fast": Recipe(
         muon=40, warm_up=0.15, decay="linear", label_smoothing=0.1, averaging=0.995, augmentation=Augmentation(),
-        phases=(Phase(0.55, 4 / 7), Phase(1, 6 / 7)), initial="whitened",
+        phases=(Phase(0.55, 1 / 2), Phase(1, 3 / 4)), initial="whitened",
     ),
     PREFIX: Recipe(
         warm_up=0.1, label_smoothing=0.1, averaging=0.9, augmentation=Augmentation(), head_first=0.2,

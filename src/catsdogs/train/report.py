@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-from catsdogs.reports import ClassReport, Interval, Unsure
+from catsdogs.reports import ClassReport, Interval, Mirrored, Unsure
 from catsdogs.figures import confusion_matrix, per_class, share
 from catsdogs.slices import Mask
 from catsdogs.train.calibration import expected_calibration_error, fit_temperature
@@ -71,6 +71,16 @@ def judge(
         unsure=judge_threshold(probabilities, labels, calibration.unsure_below, calibration.target_error),
         confusion=confusion.tolist(),
     )
+
+
+def judge_mirrored(
+    logits: npt.NDArray[np.float32], mirrored: npt.NDArray[np.float32], labels: npt.NDArray[np.int64],
+    calibration: Calibration,
+) -> Mirrored:
+    """The figures of the mean of both logits, float32 [n, classes] each."""
+    both = ((logits + mirrored) / 2).astype(np.float32)
+    return Mirrored(accuracy=share(int((both.argmax(1) == labels).sum()), len(labels)),
+                    log_loss=cross_entropy(both, labels, calibration.temperature))
 
 
 def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

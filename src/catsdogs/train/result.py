@@ -24,6 +24,8 @@ class TrainResult:
             f"(95 % interval {interval.low:.1%} to {interval.high:.1%})",
             f"             AUC {figures.auc:.3f}, log-loss {figures.log_loss:.3f}, "
             f"calibration error {figures.expected_calibration_error:.1%}",
+            *([f"mirrored     {figures.mirrored.accuracy.value:.1%}, log-loss {figures.mirrored.log_loss:.3f}: the "
+               "mean with the mirror image, which is not what is served"] if figures.mirrored else []),
             *([f"worst part   {figures.slices[worst].value:.1%} of {figures.slices[worst].count:,}: {worst}"]
               if worst is not None else []),
             *([f"beware       no better than always answering one class ({figures.majority_share:.1%}): look at the "

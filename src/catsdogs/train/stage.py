@@ -7,7 +7,7 @@ from statistics import median
 import torch
 
 from catsdogs.artifacts import Lineage
-from catsdogs.reports import Epoch, TrainingMetrics
+from catsdogs.reports import Epoch, Mirrored, TrainingMetrics
 from catsdogs.errors import UsageError
 from catsdogs.export import export
 from catsdogs.files import sha256_file
@@ -20,10 +20,11 @@ from catsdogs.train.auto import AUTO, chosen
 from catsdogs.train.curves import plot_curves
 from catsdogs.train.device import Device
 from catsdogs.train.loop import answers, fit
+from catsdogs.train.memory import enough_memory
 from catsdogs.train.plots import plot_confusion, plot_losses
 from catsdogs.train.prepare import Prepared, prepare
 from catsdogs.train.processes import Processes, joined
-from catsdogs.train.report import TestFigures, calibrate, judge
+from catsdogs.train.report import TestFigures, calibrate, judge, judge_mirrored
 from catsdogs.train.result import Helped, TrainResult
 from catsdogs.train.tracking.tracker import NullTracker, Tracker, tracked
 from catsdogs.train.training import Training
@@ -35,7 +36,8 @@ STEP_SECONDS = 2.0  # between points of the live curves
 
 def train(settings: TrainSettings) -> TrainResult | Helped:
     """Train, keep the best epoch, read the test split once, save, export and record. Raises CatsdogsError."""
-    with joined(on_gpu=torch.cuda.is_available() and not settings.force_cpu) as processes:
+    with enough_memory(settings.batch_size), \
+            joined(on_gpu=torch.cuda.is_available() and not settings.force_cpu) as processes:
         if not processes.first:
             _fit(prepare(settings, processes), NullTracker(), processes)
             return Helped()
@@ -66,6 +68,8 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
     test_logits = answers(network, photos.test, device)
     figures = judge(test_logits, photos.test.labels, about.classes, calibration,
                     slices_of(photos.test, settings.data_dir))
+    mirrored = judge_mirrored(test_logits, answers(network, photos.test, device, mirrored=True), photos.test.labels,
+                              calibration)
     clock.done("test")
 
     lineage = _lineage(settings, prepared.variant, photos)
@@ -78,8 +82,8 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
     onnx_path, difference = export(settings.output_model, photos.val, seen=photos.train)
     clock.done("export")
 
-    metrics = _metrics(settings, prepared.variant, about.classes, training, figures, calibration.temperature, device,
-                       difference, lineage, clock.seconds)
+    metrics = _metrics(settings, prepared.variant, about.classes, training, figures, mirrored, calibration.temperature,
+                       device, difference, lineage, clock.seconds)
     paths = _write_report(settings.artifact_dir, metrics)
     plot_curves(test_logits / calibration.temperature, photos.test.labels, metrics, settings.artifact_dir / CURVES)
     tracker.metrics(summary)
@@ -145,7 +149,8 @@ def _lineage(settings: TrainSettings, variant: str, photos: PackedPhotos) -> Lin
 
 def _metrics(
     settings: TrainSettings, variant: str, classes: list[str], training: Training, figures: TestFigures,
-    temperature: float, device: Device, difference: float, lineage: Lineage, seconds: dict[str, float],
+    mirrored: Mirrored, temperature: float, device: Device, difference: float, lineage: Lineage,
+    seconds: dict[str, float],
 ) -> TrainingMetrics:
     return TrainingMetrics(
         model_variant=variant,
@@ -153,6 +158,7 @@ def _metrics(
         classes=classes,
         test_accuracy=figures.accuracy.value,
         **vars(figures),
+        mirrored=mirrored,
         temperature=temperature,
         best_epoch=training.best_epoch,
         best_val_accuracy=training.best_row.val_accuracy,

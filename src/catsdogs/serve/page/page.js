@@ -86,7 +86,7 @@ function show(entry) {
   bars(answer);
   at("time").textContent = `Answered in ${entry.ms < 100 ? entry.ms.toFixed(0) : (Math.round(entry.ms / 10) * 10)} ms`
     + (answer.model_loaded ? "" : ": no model is loaded, a stub invents these answers");
-  at("spoken").textContent = answer.unsure ? `Not sure. ${answer.reason}` : `${answer.label}, ${percent(answer.confidence)}.`;
+  at("spoken").textContent = answer.unsure ? `Not sure. ${at("reason").textContent}` : `${answer.label}, ${percent(answer.confidence)}.`;
   paint(entry);
   list();
 }

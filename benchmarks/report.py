@@ -1,0 +1,116 @@
+"""The summary of `make bench-serving`: a table of medians, ratios of rounds, and what was to be reached."""
+
+import platform
+import statistics
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+from contestants import CONTESTANTS
+from prepare import COUNT, accuracy
+from run import processor
+
+Row = dict
+MB = 1e6
+QUIET = 0.1
+"""Share of the processors that other work may take."""
+
+EAGER, TUNED, TUNED_FAST, BASELINE, FAST = "eager", "lit-openvino", "lit-openvino-fast", "ours", "ours-fast"
+
+
+def summary(rows: list[Row], models: dict[str, Path], photos: str, installed: int, *, proper: bool) -> tuple[str, bool]:
+    """The text, and whether everything was reached."""
+    of = {contestant.name: [row for row in rows if row["server"] == contestant.name] for contestant in CONTESTANTS}
+    targets = reached(of, installed) if all(of.values()) else []
+    rounds = max(len(mine) for mine in of.values())
+    cost = statistics.median(row["clients_8"]["generator_us"] for row in rows)
+    others = [row[name]["others"] for row in rows for name in ("clients_8", "clients_32")]
+    lines = [
+        "# Results of `make bench-serving`", "",
+        f"{date.today()}, {processor()}, Python {platform.python_version()}, {COUNT} photos of {photos} in turn as "
+        f"multipart forms on connections that stay open. {rounds} rounds; each starts every server afresh, one after "
+        f"the other; medians. The generator (wrk) runs on the same machine and takes {cost:.0f} us of processor time a "
+        "request. Memory is anonymous, what no file backs; in brackets the largest process with the files it maps. "
+        "Processor time is of all processes of the server.",
+        f"Other work took {statistics.median(others):.0%} of the processors meanwhile (at most {max(others):.0%})"
+        + (": what the clock says is worth little, what the processors' time says is worth more."
+           if max(others) > QUIET else "."),
+        "",
+        "Network `baseline`: the specification's three layers at 224 px. `fast`: the project's own at 128 px"
+        + (f", trained properly ({accuracy(models['fast'])})" if proper else
+           ", after one epoch: its speed and parity are measured, not its accuracy")
+        + ". `catsdogs serve` runs as installed by `pip install catsdogs[serve]`, with metrics, logging and "
+        "validation.", "",
+        "| server | network | requests/s, 8 clients | p50 / p99 ms | 32 clients | p50 / p99 ms "
+        "| processor ms a request | cold start | memory, all processes | largest | from torch, at most |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for contestant in CONTESTANTS:
+        if mine := of[contestant.name]:
+            lines.append("| " + " | ".join(_cells(contestant.said, contestant.model, mine)) + " |")
+    lines += ["", "| to reach | seen | reached |", "| --- | --- | --- |",
+              *(f"| {what} | {seen} | {'yes' if good else '**no**'} |" for what, seen, good in targets)]
+    errors = sum(row[f"clients_{count}"][kind] for row in rows for count in (8, 32) for kind in ("refused", "broken"))
+    lines += ["", f"Requests that were refused or broken: {errors}."]
+    return "\n".join(lines) + "\n", bool(targets) and all(good for *_, good in targets)
+
+
+def _median(mine: list[Row], pick: Callable[[Row], float]) -> float:
+    return statistics.median(map(pick, mine))
+
+
+def _cells(said: str, model: str, mine: list[Row]) -> list[str]:
+    cells = [said, f"`{model}`"]
+    for count in (8, 32):
+        name = f"clients_{count}"
+        cells += [f"{_median(mine, lambda row: row[name]['per_second']):,.0f}",
+                  f"{_median(mine, lambda row: row[name]['p50_ms']):.1f} / "
+                  f"{_median(mine, lambda row: row[name]['p99_ms']):.1f}"]
+    memory = mine[-1]["memory"]
+    return [*cells, f"{_median(mine, lambda row: row['clients_8']['server_ms']):.2f}",
+            f"{_median(mine, lambda row: row['cold_seconds']):.2f} s",
+            f"{_median(mine, lambda row: row['memory']['total']) / MB:.0f} MB in {memory['processes']}",
+            f"{_median(mine, lambda row: row['memory']['largest']) / MB:.0f} MB "
+            f"({_median(mine, lambda row: row['memory']['largest_resident']) / MB:.0f})",
+            f"{max(row['largest_difference'] for row in mine):.4f}"]
+
+
+def reached(of: dict[str, list[Row]], installed: int) -> list[tuple[str, str, bool]]:
+    """What the project promises, what was seen, and whether that is enough."""
+    found = []
+    for what, ours, theirs, least in (
+        ("`fast` against eager torch", FAST, EAGER, 20),
+        ("`fast` against the tuned peer with `baseline`", FAST, TUNED, 4),
+        ("`fast` against the tuned peer with `fast`", FAST, TUNED_FAST, 4),
+        ("`baseline` against eager torch", BASELINE, EAGER, 8),
+    ):
+        for count in (8, 32):
+            ratios = _ratios(of[ours], of[theirs], count)
+            middle = statistics.median(ratios)
+            name = f"clients_{count}"
+            cost = [_median(of[server], lambda row: row[name]["server_ms"]) for server in (theirs, ours)]
+            found.append((f"{what}, {count} clients: {least} times", f"{middle:.1f} ({min(ratios):.1f} to "
+                          f"{max(ratios):.1f}); by processor time {cost[0] / cost[1]:.1f}", middle >= least))
+    p99 = _median(of[FAST], lambda row: row["clients_8"]["p99_ms"])
+    apart = max(row["largest_difference"] for row in of[BASELINE])
+    cold = _median(of[FAST], lambda row: row["cold_seconds"])
+    resident = max(row["memory"]["largest_resident"] for row in of[FAST])
+    explain = _median(of[FAST], lambda row: row["explain"]["median_ms"])
+    probes = _median(of[FAST], lambda row: row["probes"]["p99_ms"])
+    bad = sum(row["probes"]["bad"] for row in of[FAST])
+    return [
+        *found, ("`fast`, 8 clients: p99 at most 15 ms", f"{p99:.1f} ms", p99 <= 15),
+        (f"`baseline`: {COUNT} answers at most 0.005 from torch's", f"{apart:.4f}", apart <= 0.005),
+        ("cold start under 1 s", f"{cold:.2f} s", cold < 1),
+        ("under 170 MB a process, mapped files included", f"{resident / MB:.0f} MB", resident < 170 * MB),
+        ("the environment under 350 MB", f"{installed / MB:.0f} MB", installed < 350 * MB),
+        ("a heat map: under 30 ms more", f"{explain:.1f} ms", explain < 30),
+        ("/livez and /readyz under 64 uploads of 12 megapixels: p99 at most 50 ms", f"{probes:.1f} ms, {bad} bad",
+         probes <= 50 and not bad),
+    ]
+
+
+def _ratios(ours: list[Row], theirs: list[Row], count: int) -> list[float]:
+    """Of the rounds, each with itself."""
+    other = {row["round"]: row[f"clients_{count}"]["per_second"] for row in theirs}
+    return [row[f"clients_{count}"]["per_second"] / other[row["round"]] for row in ours if row["round"] in other]

@@ -1,0 +1,94 @@
+"""How often an answer is unsure for animals that no class is made of, beside the classes' own photos.
+
+Real ones, without a network: Debian's packages gcompris-qt-data (photographs) and tuxpaint-stamps-default (cut-outs,
+which are laid over strips of real photos). `apt-get download` both and unpack them with `dpkg-deb -x` into a folder:
+
+    python benchmarks/unfamiliar.py --model models/fast.onnx --photos photos.zip --others FOLDER
+
+Writes benchmarks/UNFAMILIAR.md.
+"""
+
+import argparse
+import io
+import re
+import struct
+import zipfile
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from catsdogs.predictor import Predictor, load_predictor
+
+SUMMARY = Path(__file__).parent / "UNFAMILIAR.md"
+SIZE = (500, 375)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="model.onnx")
+    parser.add_argument("--photos", type=Path, required=True, help="zip of the classes' own photos")
+    parser.add_argument("--others", type=Path, required=True, help="folder with the two packages, unpacked")
+    arguments = parser.parse_args()
+    predictor = load_predictor(arguments.model)
+    with zipfile.ZipFile(arguments.photos) as archive:
+        own = [archive.read(name) for name in sorted(archive.namelist()) if name.endswith(".jpg")]
+    cut_outs = [path for path in sorted(arguments.others.rglob("stamps/animals/**/*.png"))
+                if not {"cartoon", "toys"} & set(path.parts)]
+    random = np.random.default_rng(0)
+    rows = [
+        row(predictor, f"cats and dogs ({arguments.photos.name}, in part trained on)", own),
+        row(predictor, "photographs of other animals", photographs(arguments.others)),
+        row(predictor, "cut-outs of other animals, before real scenes",
+            [before_a_scene(path, own[random.integers(len(own))]) for path in cut_outs]),
+    ]
+    card = predictor.card
+    text = "\n".join([
+        "# How often an answer is unsure for other animals", "",
+        f"`python benchmarks/unfamiliar.py`, {date.today()}. Model {card.version}: `{card.variant}` at "
+        f"{card.image_size} px, test accuracy {card.metrics.get('test_accuracy', float('nan')):.1%}; relied on from a "
+        f"confidence of {card.unsure_below:.3f}.", "",
+        "| photos | number | unfamiliar | low confidence | unsure in all | answered as if sure |",
+        "| --- | --- | --- | --- | --- | --- |", *rows]) + "\n"
+    SUMMARY.write_text(text)
+    print(text)
+
+
+def row(predictor: Predictor, name: str, photos: list[bytes]) -> str:
+    doubts = [predictor.predict(photo).doubt for photo in photos]
+    kinds = [doubt.kind if doubt else "sure" for doubt in doubts]
+    unfamiliar, low = (kinds.count(kind) / len(kinds) for kind in ("unfamiliar", "low-confidence"))
+    return (f"| {name} | {len(photos)} | {unfamiliar:.0%} | {low:.0%} | {unfamiliar + low:.0%} | "
+            f"{1 - unfamiliar - low:.0%} |")
+
+
+def photographs(folder: Path) -> list[bytes]:
+    """WebP photographs in the resource files of GCompris' activities on animals."""
+    return [found for path in sorted(folder.rglob("explore_*_animals.rcc")) for found in _webps(path.read_bytes())]
+
+
+def _webps(data: bytes) -> Iterable[bytes]:
+    for found in re.finditer(rb"RIFF....WEBP", data, re.DOTALL):
+        (length,) = struct.unpack("<I", data[found.start() + 4:found.start() + 8])
+        yield data[found.start():found.start() + 8 + length]
+
+
+def before_a_scene(path: Path, photo: bytes) -> bytes:
+    """The animal, standing before the blurred upper quarter of a real photo: light and colours of real scenes."""
+    animal = Image.open(path).convert("RGBA")
+    with Image.open(io.BytesIO(photo)) as image:
+        width, height = image.size
+        scene = image.convert("RGB").crop((0, 0, width, height // 4)).resize(SIZE).filter(ImageFilter.GaussianBlur(6))
+    scale = min(0.85 * SIZE[0] / animal.width, 0.85 * SIZE[1] / animal.height)
+    animal = animal.resize((max(1, int(animal.width * scale)), max(1, int(animal.height * scale))))
+    whole = scene.convert("RGBA")
+    whole.alpha_composite(animal, ((SIZE[0] - animal.width) // 2, SIZE[1] - animal.height))
+    buffer = io.BytesIO()
+    whole.convert("RGB").save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    main()
