@@ -10,6 +10,7 @@ import pytest
 
 from catsdogs.files import sha256
 from catsdogs.settings.versions import TreeSettings
+from catsdogs.versions import pusher
 from catsdogs.versions.disk import Memory, scan
 from tests.versions.folders import blob, pushed, tree, write_stage
 
@@ -105,6 +106,23 @@ def test_a_damaged_memory_is_no_memory(tmp_path: Path) -> None:
         assert remembered(tmp_path) is None
         assert pushed(tmp_path, str(tmp_path / "bucket")).stages["ingested"].before
     assert remembered(tmp_path) == manifest_tree(tmp_path, "c1")
+
+
+def test_where_one_file_is_new_only_that_one_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_stage(tmp_path / "data", 12)
+    pushed(tmp_path, str(tmp_path / "bucket"))
+    read: list[str] = []
+    reads = pusher._read_digest
+    monkeypatch.setattr(pusher, "_read_digest", lambda file, memory: (read.append(file.path), reads(file, memory))[1])
+    (folder / "cat" / "new.jpg").write_bytes(blob(99))
+    pushed(tmp_path, str(tmp_path / "bucket"), "c2")
+    assert read == ["cat/new.jpg"]
+    (path,) = (tmp_path / ".catsdogs").glob("ingested-*.json")
+    head, _, lines = path.read_bytes().partition(b"\n")
+    path.write_bytes(head + b"\n" + lines.replace(sha256(blob(0)).encode(), sha256(b"wrong").encode()))  # as long
+    (folder / "cat" / "new.jpg").unlink()
+    pushed(tmp_path, str(tmp_path / "bucket"), "c3")  # damaged lines are no lines
+    assert len(read) > 12 and manifest_tree(tmp_path, "c3") == manifest_tree(tmp_path, "c1")
 
 
 def test_the_program_ends_at_once_and_says_all(tmp_path: Path) -> None:

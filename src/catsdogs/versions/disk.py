@@ -4,9 +4,11 @@ import json
 import marshal
 import os
 import re
-import stat
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,11 +26,33 @@ HALF_WRITTEN = re.compile(r"\.\d+\.partial$")  # what `files.atomic_write` leave
 FRESH_SECONDS = 2.0  # a file changed so shortly before it was read may change again within one tick of its clock
 
 
+Stamp = tuple[int, int, int, int]  # size, mtime and ctime in ns, inode: an edit changes one of them
+
+
 class LocalFile(NamedTuple):
     path: str  # below the stage's folder, with "/"
     local: str
     size: int
-    stamp: tuple[int, int, int, int]  # size, mtime and ctime in ns, inode: an edit changes one of them
+    stamp: Stamp
+
+
+@dataclass
+class Found:
+    """The files of a stage as they were seen. An unchanged push asks for their stamps alone: making `files` of them
+    takes as long as half of the looking."""
+
+    stamps: dict[str, Stamp]  # by path, in no order
+    local: Callable[[str], str]  # path -> where it lies on disk
+
+    @property
+    def size(self) -> int:
+        return sum(stamp[0] for stamp in self.stamps.values())
+
+    @cached_property
+    def files(self) -> list[LocalFile]:
+        """Sorted by path."""
+        return [LocalFile(path, self.local(path), self.stamps[path][0], self.stamps[path])
+                for path in sorted(self.stamps, key=path_bytes)]
 
 
 def model_files(settings: "TreeSettings") -> dict[str, Path]:
@@ -44,52 +68,46 @@ def present(settings: "TreeSettings", stage: str) -> bool:
     return folder.is_dir() and next(folder.iterdir(), None) is not None
 
 
-def scan(settings: "TreeSettings", stage: str) -> list[LocalFile]:
-    """Every file of a stage, sorted by path. Raises UsageError for what is unfinished or no plain file."""
+def scan(settings: "TreeSettings", stage: str) -> Found:
+    """Every file of a stage. Raises UsageError for what is unfinished or no plain file."""
+    stamp_of: Callable[[os.stat_result], Stamp] = attrgetter("st_size", "st_mtime_ns", "st_ctime_ns", "st_ino")
+    stamps: dict[str, Stamp] = {}
     if stage == "models":
-        found = []
-        for name, path in model_files(settings).items():
+        places = model_files(settings)
+        for name, path in places.items():
             if not path.is_file():
                 raise UsageError(f"{path} is missing, so there is no model to push: `catsdogs train` writes it.")
-            found.append(_local_file(name, path.stat(), str(path)))
-        return sorted(found, key=lambda file: file.path)
+            stamps[name] = stamp_of(path.stat())
+        return Found(stamps, lambda name: str(places[name]))
     folder = settings.data_dir / stage
     if not present(settings, stage):
         raise UsageError(f"{folder} holds nothing to push: name another --data-dir or --stage.")
     mark, command = FINISHED.get(stage, ("", ""))
     if mark and not (folder / mark).is_file():
         raise UsageError(f"{folder / mark} is missing, so {folder} is unfinished: run `catsdogs {command}`.")
-    found = list(_walk(str(folder), ""))
-    return sorted(found, key=lambda file: path_bytes(file.path))
+    _walk(str(folder), "", stamp_of, stamps)
+    return Found(stamps, lambda path: os.path.join(folder, path))
 
 
-def _walk(folder: str, prefix: str) -> list[LocalFile]:
-    found: list[LocalFile] = []
+def _walk(folder: str, prefix: str, stamp_of: Callable[[os.stat_result], Stamp], stamps: dict[str, Stamp]) -> None:
     with os.scandir(folder) as entries:
         for entry in entries:
-            status = entry.stat(follow_symlinks=False)
-            if stat.S_ISREG(status.st_mode):  # first, for nearly all are
+            if entry.is_file(follow_symlinks=False):  # first, for nearly all are
                 if not (entry.name.endswith(PARTIAL) and HALF_WRITTEN.search(entry.name)):
-                    found.append(_local_file(prefix + entry.name, status, entry.path))
-            elif stat.S_ISDIR(status.st_mode):
-                found += _walk(entry.path, f"{prefix}{entry.name}/")
-            elif stat.S_ISLNK(status.st_mode):
+                    stamps[prefix + entry.name] = stamp_of(entry.stat(follow_symlinks=False))
+            elif entry.is_dir(follow_symlinks=False):
+                _walk(entry.path, f"{prefix}{entry.name}/", stamp_of, stamps)
+            elif entry.is_symlink():
                 raise UsageError(f"{entry.path!r} is a symbolic link: put the file itself there, links are not pushed.")
             else:
                 raise UsageError(f"{entry.path!r} is no plain file: move it out of the folder.")
-    return found
-
-
-def _local_file(path: str, status: os.stat_result, local: str) -> LocalFile:
-    stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-    return LocalFile(path, local, status.st_size, stamp)
 
 
 class Memory:
     """Digests of files by their stamp, kept in the cache folder; only spares reading, and may be deleted.
 
     The first line remembers the tree that all files made when none of them was fresh, so that an unchanged folder
-    is recognised without looking at the lines below, whose digest it names.
+    is recognised without reading the lines below, whose length and digest it names.
     """
 
     def __init__(self, settings: "TreeSettings", stage: str, *, forget: bool = False) -> None:
@@ -97,56 +115,70 @@ class Memory:
         self._path = settings.cache_dir / f"{stage}-{digest_of(where)[:16]}.json"
         self._started = time.time_ns()
         self._new: dict[str, list[object]] = {}
-        self._lines = b""
-        self._whole: dict[str, object] = {}
-        if not forget:
-            try:
-                head, _, self._lines = self._path.read_bytes().partition(b"\n")
-                found = json.loads(head)
-                self._whole = found if isinstance(found, dict) else {}
-            except (OSError, ValueError):
-                pass  # no cache, no harm: everything is read
+        self._forget = forget
+        self._whole = {} if forget else self._head()
 
-    def tree(self, files: list[LocalFile]) -> str | None:
+    def _head(self) -> dict[str, object]:
+        """Empty where there is none, or where what follows it cannot be its own."""
+        try:
+            with self._path.open("rb") as file:
+                found = json.loads(file.readline())
+                rest = os.fstat(file.fileno()).st_size - file.tell()
+        except (OSError, ValueError):
+            return {}  # no cache, no harm: everything is read
+        return found if isinstance(found, dict) and found.get("length") == rest else {}
+
+    @property
+    def whole(self) -> bool:
+        """Whether a tree is remembered."""
+        return "stamps" in self._whole
+
+    def tree(self, found: Found) -> str | None:
         """The digest of the tree that these files make, where it is remembered and none of them has changed."""
-        if not self._whole or self._whole != self._summary(files, str(self._whole.get("tree")), self._lines):
-            return None
-        return str(self._whole["tree"])
+        known = self._whole.get("stamps")
+        return str(self._whole["tree"]) if known and known == _stamps_digest(found) else None
 
     def digest(self, file: LocalFile) -> str | None:
         line = self._old.get(file.path)
-        return str(line[4]) if line and _says(line, file) else None
+        return str(line[4]) if line and _says(line, file.stamp) else None
 
     @cached_property
     def _old(self) -> dict[str, list[object]]:
-        try:
-            found = json.loads(self._lines)
-        except ValueError:
+        if self._forget:
             return {}
-        return found if isinstance(found, dict) else {}
+        try:
+            lines = self._path.read_bytes().partition(b"\n")[2]
+            found = json.loads(lines)
+        except (OSError, ValueError):
+            return {}
+        damaged = self._whole.get("lines", sha256(lines)) != sha256(lines)
+        return {} if damaged or not isinstance(found, dict) else found
 
     def learn(self, file: LocalFile, digest: str) -> None:
         if max(file.stamp[1], file.stamp[2]) < self._started - FRESH_SECONDS * 1e9:
             self._new[file.path] = [*file.stamp, digest]
 
-    def save(self, files: list[LocalFile], tree: str) -> None:
-        """Keep what was learnt of `files`, and that they make `tree`."""
-        kept = {file.path: line for file in files if (line := self._new.get(file.path, self._old.get(file.path)))}
-        whole = all(_says(kept.get(file.path), file) for file in files)
-        if not self._new and not (whole and self.tree(files) != tree):
+    def save(self, found: Found, tree: str) -> None:
+        """Keep what was learnt of these files, and that they make `tree`."""
+        kept = {path: line for path in found.stamps if (line := self._new.get(path, self._old.get(path)))}
+        whole = all(_says(kept.get(path), stamp) for path, stamp in found.stamps.items())
+        if not self._new and not (whole and self.tree(found) != tree):
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if not (ignore := self._path.parent / ".gitignore").exists():
             write_bytes(ignore, b"*\n")
         lines = json.dumps(kept, separators=(",", ":")).encode()
-        head = self._summary(files, tree, lines) if whole else {}
+        head: dict[str, object] = {"length": len(lines), "lines": sha256(lines)}
+        if whole:
+            head |= {"tree": tree, "stamps": _stamps_digest(found)}
         write_bytes(self._path, json.dumps(head).encode() + b"\n" + lines)
 
-    def _summary(self, files: list[LocalFile], tree: str, lines: bytes) -> dict[str, object]:
-        # marshal takes 3 ms for 16,000 files, json 30; it is never read back, and version 2 has no references.
-        stamps = marshal.dumps([(file.path, file.stamp) for file in files], 2)
-        return {"tree": tree, "stamps": sha256(stamps), "lines": sha256(lines)}
+
+def _stamps_digest(found: Found) -> str:
+    # marshal takes 3 ms for 16,000 files, json 30; it is never read back, and version 2 has no references.
+    paths = sorted(found.stamps)
+    return sha256(marshal.dumps((paths, [found.stamps[path] for path in paths]), 2))
 
 
-def _says(line: list[object] | None, file: LocalFile) -> bool:
-    return line is not None and len(line) == 5 and tuple(line[:4]) == file.stamp
+def _says(line: list[object] | None, stamp: Stamp) -> bool:
+    return line is not None and len(line) == 5 and tuple(line[:4]) == stamp

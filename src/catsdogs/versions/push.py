@@ -1,7 +1,7 @@
 """`catsdogs push`: what the bucket lacks, then the tree, then plain copies, and the manifest last of all."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,13 +10,14 @@ from catsdogs.errors import CatsdogsError
 from catsdogs.log import Progress, progress
 from catsdogs.storage import open_store
 from catsdogs.stores.store import Content, Entry, Exists, Store
+from catsdogs.versions.aside import Same, looking
 from catsdogs.versions.commit import to_push
-from catsdogs.versions.disk import LocalFile, Memory, present, scan
+from catsdogs.versions.disk import Found, LocalFile, Memory, present, scan
 from catsdogs.versions.layout import STAGES, Layout
-from catsdogs.versions.manifest import VersionManifest, create, read_manifest
+from catsdogs.versions.manifest import VersionManifest, read_manifest
 from catsdogs.versions.plain import push_plain
 from catsdogs.versions.pusher import Packer, Place, digests, pack_new, rows_for
-from catsdogs.versions.shelf import Shelf, list_shelf, read_chains, read_trees
+from catsdogs.versions.shelf import Shelf, create_tree, list_shelf, read_chains, read_trees
 from catsdogs.versions.transfers import Transfers
 from catsdogs.versions.tree import PLAIN, Row, Tree, compose, difference, tree_digest
 
@@ -60,21 +61,23 @@ def push(settings: "PushSettings") -> PushResult:
     """Store the stages of one commit. Raises UsageError for a dirty tree or a folder that cannot be pushed, and
     CatsdogsError where this version exists with other content: a version is never overwritten."""
     started = time.monotonic()
-    commit = to_push(settings.commit, settings.allow_dirty)
     stages = [stage for stage in STAGES if stage in (settings.stage or STAGES)
               and (stage in settings.stage or present(settings, stage))]
     if not stages:
         raise CatsdogsError(f"Neither {settings.data_dir} nor {settings.models_dir} holds anything to push: name "
                             "--data-dir, or run `catsdogs ingest` first.")
-    store = open_store(settings)
-    run = _Push(settings, store, Layout(settings.dataset), commit)
-    done = {stage: run.stage(stage) for stage in stages}
+    quick = [] if settings.unpacked or settings.rehash else [stage for stage in stages if stage != "models"]
+    with looking(settings, quick) as aside:
+        commit = to_push(settings.commit, settings.allow_dirty)
+        store = open_store(settings)
+        run = _Push(settings, store, Layout(settings.dataset), commit, aside)
+        done = {stage: run.stage(stage) for stage in stages}
     return PushResult(bucket=store.url, commit=commit, stages=done, requests=store.requests,
                       seconds=time.monotonic() - started)
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Stored:
     files: list[tuple[str, str, int]]  # path, digest, length; not filled in where nobody asks for it
     digest: str  # of the tree
     name: str  # of the tree object
@@ -88,40 +91,44 @@ class _Push:
     store: Store
     layout: Layout
     commit: str
+    aside: Callable[[str], Same | None]
     shelf: Shelf | None = None
 
     def stage(self, stage: str) -> StagePushed:
         with ThreadPoolExecutor(2) as pool:  # the bucket answers while the disk is looked through
             asked = pool.submit(read_manifest, self.store, self.layout, self.commit, stage)
             listed = pool.submit(list_shelf, self.store, self.layout) if self.shelf is None else None
-            files = scan(self.settings, stage)
             memory = Memory(self.settings, stage, forget=self.settings.rehash)
-            digest = memory.tree(files)
+            copied, seen = 0, None
+            if (same := self.aside(stage)) is None:
+                seen = scan(self.settings, stage)
+                same = Same.of(memory, seen)
             before = asked.result()
             self.shelf = listed.result() if listed else self.shelf
-        assert self.shelf is not None
         plain = self.settings.unpacked or stage == "models"
-        unchanged = self._stored_tree(stage, digest, before) if digest and not plain else None
-        if digest and unchanged:
-            done = _Found([], digest, unchanged)
-            size = sum(file.size for file in files)
+        unchanged = self._stored_tree(stage, same.tree, before) if same and not plain else None
+        if same and unchanged:
+            done, count, size = _Stored([], same.tree, unchanged), same.files, same.size
         else:
-            done = self._look_and_store(stage, files, memory, before)
-            size = sum(length for _, _, length in done.files)
-        copied = push_plain(self.store, self.layout.plain(self.commit, stage), files, done.files,
-                            self.settings.transfers, claimed=before is not None or stage == "raw") if plain else 0
+            seen = seen or scan(self.settings, stage)
+            done = self._look_and_store(stage, seen, memory, before)
+            count, size = len(done.files), sum(length for _, _, length in done.files)
+            if plain:
+                copied = push_plain(self.store, self.layout.plain(self.commit, stage), seen.files, done.files,
+                                    self.settings.transfers, claimed=before is not None or stage == "raw")
         if before is None:
             self._write(VersionManifest(
-                commit=self.commit, stage=stage, created=time.time(), files=len(files), size=size, tree=done.name,
+                commit=self.commit, stage=stage, created=time.time(), files=count, size=size, tree=done.name,
                 tree_digest=done.digest, unpacked=plain,
             ).sealed())
-        return StagePushed(files=len(files), size=size, packs=done.packs, uploaded=done.uploaded, plain=copied,
+        return StagePushed(files=count, size=size, packs=done.packs, uploaded=done.uploaded, plain=copied,
                            before=before is not None)
 
-    def _look_and_store(self, stage: str, files: list[LocalFile], memory: Memory,
-                        before: VersionManifest | None) -> "_Found":
+    def _look_and_store(self, stage: str, seen: Found, memory: Memory,
+                        before: VersionManifest | None) -> "_Stored":
         """Each file's digest, and packs and a tree for what the bucket lacks."""
         assert self.shelf is not None
+        files = seen.files
         known: dict[str, str] = {}
         first = not self.shelf.packs and stage != "models"
         if not first or before:  # else reading once is enough: nothing can be there
@@ -131,10 +138,10 @@ class _Push:
             digest = tree_digest(found)
             if known and (name := self._stored_tree(stage, digest, before)):
                 bar.advance(len(files))
-                done = _Found(found, digest, name)
+                done = _Stored(found, digest, name)
             else:
                 done = self._store(stage, files, known, memory, bar)
-        memory.save(files, done.digest)
+        memory.save(seen, done.digest)
         return done
 
     def _stored_tree(self, stage: str, digest: str, before: VersionManifest | None) -> str | None:
@@ -148,7 +155,7 @@ class _Push:
         return next((name for name in names if name.split("-")[1] == digest), None)
 
     def _store(self, stage: str, files: list[LocalFile], known: dict[str, str], memory: Memory,
-               bar: Progress) -> "_Found":
+               bar: Progress) -> "_Stored":
         """Packs and tree."""
         assert self.shelf is not None
         shelf, trees = self.shelf, self._trees()
@@ -175,7 +182,7 @@ class _Push:
         create_tree(self.store, self.layout, name, tree)
         shelf.known[name] = tree
         shelf.trees[name] = Entry(self.layout.tree(name), 0, time.time())
-        return _Found(found, digest, name, packs, uploaded)
+        return _Stored(found, digest, name, packs, uploaded)
 
     def _plain_rows(
         self, files: list[LocalFile], known: dict[str, str]
@@ -233,11 +240,6 @@ class _Push:
     def _taken(self, stage: str) -> CatsdogsError:
         return CatsdogsError(f"{self.commit} {stage} is in {self.store.url} already, with other content, and a version "
                              "is never overwritten: commit the change, or name another --commit.")
-
-
-def create_tree(store: Store, layout: Layout, name: str, tree: Tree) -> None:
-    """Any tree of this name says the same; the one that is there stays, unless it cannot be read."""
-    create(store, layout.tree(name), Content.of(tree.encode()))
 
 
 def _pruned() -> CatsdogsError:

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from catsdogs.errors import CatsdogsError
-from catsdogs.stores.store import Entry, Missing, Store
+from catsdogs.stores.store import Content, Entry, Missing, Store
 from catsdogs.versions.layout import Layout
-from catsdogs.versions.manifest import Damaged, VersionManifest, read_checked
+from catsdogs.versions.manifest import Damaged, VersionManifest, create, read_checked
 from catsdogs.versions.tree import Row, Tree, compose, digest_of_rows
 
 
@@ -47,6 +47,11 @@ def list_shelf(store: Store, layout: Layout) -> Shelf:
 def read_tree(store: Store, layout: Layout, name: str) -> Tree:
     """Raises Missing, Damaged."""
     return read_checked(store, layout.tree(name), lambda data: Tree.decode(data, name))
+
+
+def create_tree(store: Store, layout: Layout, name: str, tree: Tree) -> None:
+    """Any tree of this name says the same; the one that is there stays, unless it cannot be read."""
+    create(store, layout.tree(name), Content.of(tree.encode()))
 
 
 def read_trees(store: Store, layout: Layout, names: Iterable[str], transfers: int) -> dict[str, Tree]:

@@ -15,9 +15,8 @@ from catsdogs.stores.store import Content, Exists, Missing, Store
 from catsdogs.versions.layout import Layout
 from catsdogs.versions.manifest import VersionManifest, create, read_manifest
 from catsdogs.versions.packs import Pack
-from catsdogs.versions.push import create_tree
 from catsdogs.versions.ranges import RANGE, Span, read_large, read_span, spans
-from catsdogs.versions.shelf import Shelf, list_shelf, rows_of
+from catsdogs.versions.shelf import Shelf, create_tree, list_shelf, rows_of
 from catsdogs.versions.tree import Row, Tree, digest_of_rows, path_bytes
 
 

@@ -5,7 +5,6 @@ writes the same tree with other places. A tree that differs little from an earli
 that parent, the last of those `under` it; the others are named so that all can be fetched at once.
 """
 
-import gzip
 import hashlib
 import json
 import zlib
@@ -56,11 +55,15 @@ class Tree:
             "schema_version": 1, "under": self.under, "removed": self.removed, "packs": packs,
             "rows": [[row.path, row.digest, number[row.pack], row.offset, row.length] for row in self.rows],
         }
+        import gzip  # an unchanged push does without
+
         # ensure_ascii carries names that are not UTF-8 as escaped surrogates, and back again.
         return gzip.compress(json.dumps(document, separators=(",", ":")).encode(), 6, mtime=0)
 
     @classmethod
     def decode(cls, data: bytes, name: str) -> "Tree":
+        import gzip
+
         try:
             document = json.loads(gzip.decompress(data))  # its CRC notices changed bytes
             packs = document["packs"]
