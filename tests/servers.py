@@ -5,11 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,13 +23,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str], port: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a server and wait until its /livez answers; SIGTERM at the end."""
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stderr=subprocess.PIPE)
+def running(
+    command: list[str], port: int, said: IO[bytes] | int = subprocess.PIPE, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a server and wait until its /livez answers; SIGTERM at the end.
+
+    Its log goes to `said`: a pipe that nobody reads is full after 300 requests, and stops the server.
+    """
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stderr=said)
     try:
         for _ in range(400):
             if process.poll() is not None:
-                raise AssertionError(f"the server ended with {process.returncode}: {process.stderr.read()!r}")
+                raise AssertionError(f"the server ended with {process.returncode}: {_log(process, said)!r}")
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=2).close()
                 break
@@ -44,5 +51,14 @@ def service(model_path: Path, **environment: str) -> Iterator[str]:
     """The specification's command, with a model; yields the address."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "src.main:app", "--host", "127.0.0.1", "--port", str(port)]
-    with running(command, port, PYTHONPATH=".", ENABLE_REAL_MODEL="1", MODEL_PATH=str(model_path), **environment):
+    about = {"PYTHONPATH": ".", "ENABLE_REAL_MODEL": "1", "MODEL_PATH": str(model_path)} | environment
+    with tempfile.TemporaryFile() as said, running(command, port, said, **about):
         yield f"http://127.0.0.1:{port}"
+
+
+def _log(process: subprocess.Popen[bytes], said: IO[bytes] | int) -> bytes:
+    if process.stderr is not None:
+        return process.stderr.read()
+    assert not isinstance(said, int)
+    said.seek(0)
+    return said.read()
