@@ -181,7 +181,8 @@ def test_nothing_was_ever_released(here: Place) -> None:
 
 def test_a_rollback_to_an_image_that_no_longer_runs_stays_where_it_is(released: Place) -> None:
     before = released.public().image
-    ship(released, "better")
+    shipped = ship(released, "better")
+    assert shipped.passed, shipped.text()
     now = released.public().image
     model = released.folder / "cluster" / "images" / before.rpartition(":")[2] / "model.onnx"
     model.write_bytes(b"damaged")
