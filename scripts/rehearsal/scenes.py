@@ -10,9 +10,10 @@ from scripts.rehearsal.runner import Run
 from scripts.rehearsal.stage import Scene, Stage
 
 HANGS = """
-# The rehearsal's broken commit: the service hangs for seconds at a time, once it has run for {delay} s.
-CMD ["sh", "-c", "catsdogs serve & served=$!; trap 'kill -CONT $served; kill -TERM $served' TERM; \\
- (sleep {delay}; while kill -STOP $served; do sleep 5; kill -CONT $served; sleep 2; done) & wait $served; wait $served"]
+# The rehearsal's broken commit: the service hangs for seconds at a time, once it has run for {delay} s: all of its
+# processes (-1), or those that the supervisor started would go on answering.
+CMD ["sh", "-c", "catsdogs serve & served=$!; trap 'kill -CONT -1; kill -TERM $served' TERM; \\
+ (sleep {delay}; while kill -STOP -1; do sleep 5; kill -CONT -1; sleep 2; done) & wait $served; wait $served"]
 """
 DOES_NOT_START = """
 # The rehearsal's broken commit.
