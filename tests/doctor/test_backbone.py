@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from catsdogs.doctor.backbone import SIDE, load, out_of_fold
 from catsdogs.errors import CatsdogsError
 from catsdogs.log import progress
+from tests.backbones import write_resnet
 from tests.models import colour_photo
 
 transformers = pytest.importorskip("transformers")
@@ -17,11 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # transformers', about its ow
 
 @pytest.fixture(scope="module")
 def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("resnet")
-    torch.manual_seed(3)
-    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 64], depths=[1, 1], layer_type="basic")
-    transformers.ResNetModel(config).save_pretrained(folder)
-    return folder
+    return write_resnet(tmp_path_factory.mktemp("resnet"), 64)
 
 
 def photos() -> tuple["np.ndarray[tuple[int, ...], np.dtype[np.uint8]]", "np.ndarray[tuple[int], np.dtype[np.int64]]"]:

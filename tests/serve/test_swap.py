@@ -5,28 +5,18 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx2 as httpx
 import pytest
 
 from catsdogs.images import encode
+from tests.serve.load import until
 from tests.servers import service
 from tests.tiny_model import WEIGHTS, colour_photo, write_tiny_model
 
 PHOTO = {"file": ("p.png", encode(colour_photo(0, 3)))}
-HOPEFUL = 400  # rounds of 50 ms
-
-
-def until(asked: Callable[[], Any]) -> Any:
-    """Ask again until the answer is true."""
-    for _ in range(HOPEFUL):
-        if answer := asked():
-            return answer
-        time.sleep(0.05)
-    raise AssertionError("it never came true")
 
 
 def place(source: Path, target: Path) -> None:

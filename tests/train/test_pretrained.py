@@ -17,6 +17,7 @@ from catsdogs.train.loop import let_rest
 from catsdogs.train.recipe import recipe_for
 from catsdogs.train.stage import train
 from catsdogs.weights import load_weights
+from tests.backbones import write_resnet
 from tests.models import train_settings
 
 transformers = pytest.importorskip("transformers")
@@ -25,10 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # transformers', about its ow
 
 @pytest.fixture(scope="module")
 def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("resnet")
-    torch.manual_seed(3)
-    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
-    transformers.ResNetModel(config).save_pretrained(folder)
+    folder = write_resnet(tmp_path_factory.mktemp("resnet"), 16)
     (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5] * 3, "image_std": [0.25] * 3}))
     return folder
 
