@@ -1,6 +1,8 @@
 """Photos for the rehearsal, and what a person would have put into the bucket before the first push."""
 
+import csv
 import os
+import shutil
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from catsdogs.files import sha256
-from catsdogs.sample.stage import sample
+from catsdogs.sample.stage import PLANTED, sample
 from catsdogs.settings.data import SampleSettings
 from catsdogs.stores.store import Content, Store
 
@@ -21,7 +23,7 @@ def raw_photos(folder: Path, per_class: int) -> tuple[Path, str]:
     raw, named = folder / "raw", os.environ.get("CATSDOGS_PHOTOS")
     archive = Path(named, ARCHIVE) if named else None
     if archive is None or not archive.exists():
-        sample(SampleSettings(output_dir=raw, per_class=per_class))
+        _draw(raw, folder / "drawn", per_class)
         return raw, "drawn"
     taken = dict.fromkeys(LABELS, 0)
     with zipfile.ZipFile(archive) as photos:
@@ -33,6 +35,18 @@ def raw_photos(folder: Path, per_class: int) -> tuple[Path, str]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(photos.read(name))
     return raw, "real"
+
+
+def _draw(raw: Path, drawn: Path, per_class: int) -> None:
+    """Without the faults that `sample` plants: the client sends these photos, and each of its answers counts."""
+    sample(SampleSettings(output_dir=drawn, per_class=per_class))
+    with (drawn / PLANTED).open(newline="", encoding="utf-8") as file:
+        planted = {row["path"] for row in csv.DictReader(file)}
+    for path in sorted(drawn.glob("*/*")):
+        if path.relative_to(drawn).as_posix() not in planted:
+            target = raw / path.parent.name.lower() / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
 
 
 def upload(store: Store, folder: Path, prefix: str, transfers: int = 16) -> int:

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from catsdogs.files import sha256
+from catsdogs.images import prepare
 from scripts.rehearsal import workflow
 from scripts.rehearsal.commits import Commits
+from scripts.rehearsal.material import raw_photos, wrong_labels
 from scripts.rehearsal.runner import Runner
 from scripts.rehearsal.scenes import SCENES
 from scripts.rehearsal.traffic import Photo, traffic
@@ -127,6 +130,19 @@ def test_commits_are_made_in_a_clone(tmp_path: Path) -> None:
     made = commits.commit("wrong labels", {"fixes.yaml": "[]\n"})
     assert commits.head() == made != before and commits.read("fixes.yaml") == "[]\n"
     assert subprocess.check_output(head, text=True).strip() == before
+
+
+def test_drawn_photos_can_all_be_answered_and_every_label_can_be_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CATSDOGS_PHOTOS", raising=False)
+    raw, which = raw_photos(tmp_path, 20)
+    found = [path for path in raw.rglob("*") if path.is_file()]
+    assert which == "drawn" and {path.parent for path in found} == {raw / "cat", raw / "dog"} and len(found) == 40
+    for path in found:
+        prepare(path.read_bytes(), 8)
+    wrong = {fix["digest"]: fix["label"] for fix in yaml.safe_load(wrong_labels(raw))}
+    assert all(wrong[sha256(path.read_bytes())] != path.parent.name for path in found)
 
 
 class _Flaky(BaseHTTPRequestHandler):
