@@ -6,6 +6,7 @@ import torch
 
 from catsdogs.errors import CatsdogsError
 from catsdogs.packed import Packed, PackedPhotos
+from catsdogs.reports import Epoch
 from catsdogs.train.augment import Augmentation
 from catsdogs.train.batches import Batch, TrainingBatches, evaluation_batches
 from catsdogs.train.calibration import expected_calibration_error, fit_temperature
@@ -157,6 +158,14 @@ def test_a_time_budget_ends_with_the_step_that_reaches_it_wherever_in_an_epoch(p
         training = trained(photos, variant="fast", seconds=seconds)
         assert training.seconds >= seconds and training.steps >= 1
         assert training.history[-1].epoch == -(-training.steps // 5) and training.best_epoch
+
+
+def test_the_best_epoch_is_named_by_its_number_where_not_every_epoch_was_validated(photos: PackedPhotos) -> None:
+    training = trained(photos, epochs=1)
+    training.history, training.best_place = [], 0
+    for epoch, accuracy in ((1, 0.6), (4, 0.9), (9, 0.8)):
+        training.note(Epoch(epoch=epoch, train_loss=1, val_loss=1, val_accuracy=accuracy, images_per_second=1))
+    assert training.best_epoch == 4 and training.best_row.val_accuracy == 0.9
 
 
 def test_a_plan_counts_steps_or_seconds() -> None:

@@ -16,6 +16,7 @@ from catsdogs.errors import UsageError
 from catsdogs.predictor import load_predictor
 from catsdogs.preprocess.stage import preprocess
 from catsdogs.settings.data import PreprocessSettings
+from catsdogs.train.plots import losses
 from catsdogs.train.stage import train
 from tests.models import train_settings
 from tests.train.kills import same_model
@@ -33,6 +34,9 @@ def test_training_leaves_everything_the_specification_names(data_dir: Path, tmp_
     for name in ("confusion_matrix.png", "loss_curve.png"):
         with Image.open(tmp_path / "artifacts" / name) as plot:
             assert min(plot.size) > 400
+    gaps = [row.model_copy(update={"epoch": epoch}) for row, epoch in zip(metrics.history, (2, 7), strict=True)]
+    for axes in losses(metrics.model_copy(update={"history": gaps})).axes:
+        assert axes.get_xlim()[1] > 7  # epochs that were not validated leave gaps, and cut nothing off
     load_predictor(result.model).check_golden()
     assert not (tmp_path / "artifacts" / "checkpoint.pt").exists()
     assert "test " in result.text() and json.dumps(result.data())

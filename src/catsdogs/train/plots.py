@@ -40,6 +40,10 @@ def plot_confusion(metrics: TrainingMetrics, path: Path) -> None:
 
 def plot_losses(metrics: TrainingMetrics, path: Path) -> None:
     """Training and validation loss, and validation accuracy, by epoch; the best epoch is marked."""
+    save(losses(metrics), path)
+
+
+def losses(metrics: TrainingMetrics) -> Figure:
     epochs = [row.epoch for row in metrics.history]
     figure = Figure(figsize=(7, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -51,11 +55,11 @@ def plot_losses(metrics: TrainingMetrics, path: Path) -> None:
     right.set(xlabel="epoch", ylabel="% right", title="validation accuracy")
     for axes in (left, right):
         axes.axvline(metrics.best_epoch, color="grey", linewidth=0.8, linestyle=":")
-        axes.set_xlim(0.7, len(epochs) + 0.3)
+        axes.set_xlim(0.7, epochs[-1] + 0.3)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # 1: a single epoch is one tick
         axes.grid(alpha=0.25)
     figure.suptitle(f"{metrics.model_variant}, best epoch {metrics.best_epoch}", fontsize=10)
-    save(figure, path)
+    return figure
 
 
 def save(figure: Figure, path: Path) -> None:

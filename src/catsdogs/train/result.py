@@ -19,7 +19,7 @@ class TrainResult:
         worst = min(figures.slices, key=lambda name: figures.slices[name].value, default=None)
         return "\n".join([
             f"model        {figures.model_variant}, {figures.parameters:,} parameters  -> {self.model}, model.onnx",
-            f"best epoch   {best} of {len(figures.history)}, validation accuracy {figures.best_val_accuracy:.1%}",
+            f"best epoch   {best} of {figures.history[-1].epoch}, validation accuracy {figures.best_val_accuracy:.1%}",
             f"test         {interval.value:.1%} of {interval.count:,} photos "
             f"(95 % interval {interval.low:.1%} to {interval.high:.1%})",
             f"             AUC {figures.auc:.3f}, log-loss {figures.log_loss:.3f}, "

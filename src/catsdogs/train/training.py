@@ -24,7 +24,7 @@ class Training:
     epoch_seconds: float = 0.0
     input_seconds: float = 0.0  # of `step_seconds`, spent on making batches
     best: dict[str, torch.Tensor] = field(default_factory=dict)
-    best_epoch: int = 0  # number of the best row of the history
+    best_place: int = 0  # of the best row in the history, from 1
     history: list[Epoch] = field(default_factory=list)
 
     @classmethod
@@ -35,7 +35,12 @@ class Training:
 
     @property
     def best_row(self) -> Epoch:
-        return self.history[self.best_epoch - 1]
+        return self.history[self.best_place - 1]
+
+    @property
+    def best_epoch(self) -> int:
+        """Its number; within a time budget not every epoch is validated, so it is not its place in the history."""
+        return self.best_row.epoch
 
     def scale_rates(self, share: float) -> None:
         for optimiser, rates in zip(self.optimisers, self.rates, strict=True):
@@ -52,10 +57,10 @@ class Training:
     def note(self, row: Epoch) -> None:
         """Keep a copy of the averaged weights where this epoch is the best: higher accuracy, then lower loss."""
         self.history.append(row)
-        if not self.best_epoch or _rank(row) > _rank(self.best_row):
+        if not self.best_place or _rank(row) > _rank(self.best_row):
             # clone: a reference would turn into the last weights as training goes on
             self.best = {name: tensor.detach().clone() for name, tensor in self.average.network.state_dict().items()}
-            self.best_epoch = len(self.history)
+            self.best_place = len(self.history)
 
     def state(self) -> dict[str, Any]:
         return {
@@ -79,7 +84,7 @@ class Training:
         self.history = [Epoch(**row) for row in state["history"]]
 
 
-_NUMBERS = ("steps", "seconds", "step_seconds", "epoch_loss", "epoch_seconds", "input_seconds", "best_epoch")
+_NUMBERS = ("steps", "seconds", "step_seconds", "epoch_loss", "epoch_seconds", "input_seconds", "best_place")
 
 
 def _rank(row: Epoch) -> tuple[float, float]:
