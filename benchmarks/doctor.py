@@ -1,10 +1,9 @@
 """What doctor finds of 200 exact copies, 200 near ones, 200 flipped labels and 50 junk pictures among 4,000 photos, and
 what 16,000 photos cost it.
 
-    python benchmarks/doctor.py --photos cats-dogs-180px.zip [--part speed|faults|labels|backbone] [--backbone FOLDER]
+    python benchmarks/doctor.py --photos cats-dogs-180px.zip [--part speed|faults|labels|trainings]
 
 Each part keeps the figures of the others (benchmarks/doctor.json); the table is benchmarks/DOCTOR.md.
-benchmarks/backbone.py makes a FOLDER; without one, that part is left out.
 """
 
 import argparse
@@ -21,6 +20,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]  # the faults are those of the test
 from measure import measure  # noqa: E402
 from run import processor  # noqa: E402
 
+from catsdogs.doctor.labels import NONE  # noqa: E402
 from catsdogs.doctor.stage import doctor  # noqa: E402
 from catsdogs.ingest.stage import ingest  # noqa: E402
 from catsdogs.preprocess.stage import preprocess  # noqa: E402
@@ -30,23 +30,20 @@ from tests.doctor.plant import found, plant, real_photos  # noqa: E402
 
 FIGURES, TABLE = HERE / "doctor.json", HERE / "DOCTOR.md"
 PER_CLASS, SEED = 2000, 7
-PARTS = ("speed", "faults", "labels", "backbone")
+PARTS = ("speed", "faults", "labels", "trainings")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--part", choices=PARTS, action="append", help="measure only this; may be repeated")
-    parser.add_argument("--backbone", help="folder of a pretrained network")
     parser.add_argument("--keep", type=Path, help="keep the report of the planted faults here")
     asked = parser.parse_args()
     figures: dict[str, Any] = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
     for part in asked.part or PARTS:
-        if part == "backbone" and asked.backbone is None:
-            continue
         with tempfile.TemporaryDirectory() as work:
             measured = speed(asked.photos, Path(work)) if part == "speed" else planted(
-                asked.photos, Path(work), part, asked.backbone, asked.keep)
+                asked.photos, Path(work), part, asked.keep)
         figures[part] = {"date": str(date.today()), "processor": processor(), **measured}
         FIGURES.write_text(json.dumps(figures, indent=2) + "\n")
     TABLE.write_text(table(figures))
@@ -63,7 +60,7 @@ def speed(photos: Path, work: Path) -> dict[str, Any]:
             "page": (work / "report" / "report.html").stat().st_size}
 
 
-def planted(photos: Path, work: Path, part: str, backbone: str | None, keep: Path | None) -> dict[str, Any]:
+def planted(photos: Path, work: Path, part: str, keep: Path | None) -> dict[str, Any]:
     faults = plant(real_photos(photos, PER_CLASS, SEED), work / "raw", exact=200, near=200, flipped=200, junked=50,
                    mirrored=200, seed=SEED)
     ingest(IngestSettings(source_dir=work / "raw", output_dir=work / "ingested"))
@@ -71,7 +68,7 @@ def planted(photos: Path, work: Path, part: str, backbone: str | None, keep: Pat
         preprocess(PreprocessSettings(input_dir=work / "ingested", output_dir=work / "processed", image_size=128))
     result = doctor(DoctorSettings(
         data_dir=work / "ingested", processed_dir=work / "processed", output_dir=keep or work / "report",
-        labels=part != "faults", label_backbone=backbone if part == "backbone" else None))
+        labels=part != "faults", **({"label_backbone": NONE} if part == "trainings" else {})))
     figures: dict[str, Any] = found(faults, result.report) | {"seconds": result.seconds}
     if check := result.report.labels:
         figures |= {"label seconds": check.seconds, "agreement": check.accuracy, "trainings":
@@ -93,8 +90,8 @@ def table(figures: dict[str, Any]) -> str:
             lines.append(f"| {name} | {wanted:.0%} | {faults[name]:.1%} | {_when(faults)} |")
         lines.append(f"| mirrored called copies | 0 | {faults['mirrored called copies']:.0f} | {_when(faults)} |")
         lines.append(f"| false alarms | 1 % | {faults['false alarms'] / (2 * PER_CLASS):.2%} | {_when(faults)} |")
-    for part, judge in (("backbone", "EfficientNet-Lite0's features (benchmarks/backbone.py)"),
-                        ("labels", "own trainings, the default")):
+    for part, judge in (("labels", "EfficientNet-Lite0's features, the default"),
+                        ("trainings", "own trainings (--label-backbone none)")):
         if labels := figures.get(part):
             lines.append(f"| flipped labels in the first 300, judged by {judge} | 80 % | {labels['flipped']:.1%} "
                          f"(agreement with the labels {labels['agreement']:.1%}) | {_when(labels)} |")

@@ -13,6 +13,7 @@ from catsdogs.nets.pretrained import Pretrained, from_hub
 from catsdogs.nets.registry import build
 from catsdogs.predictor import load_predictor
 from catsdogs.reports import TrainingMetrics
+from catsdogs.settings.training import LITE0
 from catsdogs.train.loop import let_rest
 from catsdogs.train.recipe import recipe_for
 from catsdogs.train.stage import train
@@ -40,11 +41,11 @@ def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kind", ["resnet", "vit"])
+@pytest.mark.parametrize("kind", ["resnet", "vit", "efficientnet-lite0"])
 def test_it_is_trained_exported_and_answers_without_transformers(
     kind: str, data_dir: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    folder: Path = request.getfixturevalue(kind)
+    folder: Path | str = LITE0 if kind == LITE0 else request.getfixturevalue(kind)
     result = train(train_settings(data_dir, tmp_path, model_variant=f"pretrained:{folder}"))
     metrics = TrainingMetrics.read(tmp_path / "artifacts" / "metrics.json", "train")
     assert metrics.model_variant == f"pretrained:{folder}" and len(metrics.history) == 2

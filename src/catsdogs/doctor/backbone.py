@@ -24,11 +24,10 @@ def load(name: str) -> tuple[Pretrained, int]:
         takes_photos_of(network, SIDE)
         return network, SIDE
     except UsageError:
-        wanted = getattr(network.backbone.config, "image_size", None)
-        if not isinstance(wanted, int):
+        if network.own_side is None:
             raise
-        takes_photos_of(network, wanted)
-        return network, wanted
+        takes_photos_of(network, network.own_side)
+        return network, network.own_side
 
 
 def out_of_fold(

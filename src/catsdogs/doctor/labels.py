@@ -19,9 +19,11 @@ from catsdogs.fixes import Action, Fix, fix_line
 from catsdogs.images import square
 from catsdogs.log import progress
 from catsdogs.packed import open_packed
+from catsdogs.settings.training import LITE0, LITE0_PACKAGE
 
 SIDE = 64  # pixels that the networks see
 RANKED = 300
+NONE = "none"  # no backbone: networks of our own
 SEED = 42
 
 Pixels = npt.NDArray[np.uint8]
@@ -35,10 +37,10 @@ class _Judge:
     answers: Callable[[Pixels, Numbers, Numbers, int], npt.NDArray[np.float32]]  # out of fold, [n, classes]
 
 
-def require(processed: Path) -> None:
+def require(processed: Path, backbone: str) -> None:
     """Raises CatsdogsError where the parts for it are not installed, UsageError where nothing was preprocessed."""
-    missing = [name for name in ("cleanlab", "torch") if find_spec(name) is None]
-    if missing:
+    needed = ("cleanlab", "torch", *((LITE0_PACKAGE,) if backbone == LITE0 else ()))
+    if missing := [name for name in needed if find_spec(name) is None]:
         raise CatsdogsError(f"--labels needs {' and '.join(missing)}: pip install 'catsdogs[doctor]'.")
     if not (processed / Preprocessed.FILE_NAME).exists():
         raise UsageError(f"--labels needs the processed photos, and {processed} holds none: run `catsdogs preprocess`.")
@@ -46,7 +48,7 @@ def require(processed: Path) -> None:
 
 def check_labels(
     kept: list[ManifestRow], splits: dict[str, set[str]], processed: Path, fixes: dict[str, Fix], folds: int,
-    epochs: int, backbone: str | None = None,
+    epochs: int, backbone: str = LITE0,
 ) -> tuple[LabelCheck, Views]:
     """Judge every photo that is both kept and packed; photos whose label a person has decided on are not listed.
 
@@ -54,7 +56,7 @@ def check_labels(
     """
     started = time.monotonic()
 
-    judge = _by_features(backbone) if backbone else _by_networks(epochs)
+    judge = _by_networks(epochs) if backbone == NONE else _by_features(backbone)
     rows, pixels = _small(kept, processed, judge)
     classes = sorted({row.label for row in rows})
     labels = np.array([classes.index(row.label) for row in rows], dtype=np.int64)
@@ -63,7 +65,8 @@ def check_labels(
     answers = judge.answers(pixels, labels, parts, len(classes))
     suspicious = rank(rows, labels, answers, classes, splits, fixes)
     check = LabelCheck(
-        photos=len(rows), folds=folds, epochs=0 if backbone else epochs, backbone=backbone,
+        photos=len(rows), folds=folds, epochs=epochs if backbone == NONE else 0,
+        backbone=None if backbone == NONE else backbone,
         accuracy=float((answers.argmax(axis=1) == labels).mean()),
         learned=_learned(labels, answers), issues=sum(one.issue for one in suspicious),
         seconds=time.monotonic() - started, ranked=suspicious[:RANKED],

@@ -94,12 +94,12 @@ def refused(files: list[Refused], folder: Path) -> Html:
 def labels(check: LabelCheck | None, views: Views, folder: Path) -> Html:
     if check is None:
         return section("labels", "Labels", tag("p", "Not checked: run catsdogs doctor --labels."))
-    judges = f"judges on the features of {check.backbone}" if check.backbone else "networks"
+    judges = f"regressions on the features of {check.backbone}" if check.backbone else "networks"
     said = (f"{check.folds} {judges}, each asked about photos that it had not seen, agree with {check.accuracy:.1%} of "
             f"{check.photos:,} labels. Confident learning counts {check.issues:,} labels as wrong. The most suspicious "
             "come first; beside each photo is what the network saw.")
     if not check.learned:
-        said += " They learned too little to be believed: name a --label-backbone, raise --label-epochs, or add photos."
+        said += " They learned too little to be believed: name another --label-backbone, or add photos."
     shown = [
         tag("figure",
             tag("div", pictures.thumbnail(folder / one.photo.path), pictures.pixels(views[one.photo.digest]),

@@ -51,8 +51,8 @@ class DoctorResult:
         if report.labels:
             check = report.labels
             lines.append(f"labels       {check.issues:,} of {check.photos:,} probably wrong" if check.learned else
-                         f"labels       not judged: networks that agree with only {check.accuracy:.0%} of them learned "
-                         "too little; name a --label-backbone, raise --label-epochs, or add photos")
+                         f"labels       not judged: what agrees with only {check.accuracy:.0%} of them learned too "
+                         "little; name another --label-backbone, or add photos")
         if report.changes:
             found = report.changes
             lines.append(f"changes      {len(found.added):,} added, {len(found.removed):,} removed, "
@@ -74,7 +74,7 @@ def doctor(settings: DoctorSettings) -> DoctorResult:
     if not settings.data_dir.is_dir():
         raise UsageError(f"{settings.data_dir} does not exist: run `catsdogs ingest` first, or name --data-dir.")
     if settings.labels:
-        require(settings.processed_dir)
+        require(settings.processed_dir, settings.label_backbone)
     rows, fixes = read_manifest(settings.data_dir), read_fixes(settings.fixes)
     kept = [row for row in rows if row.verdict == Verdict.KEPT]
     split_rows = read_splits(settings.processed_dir) if (settings.processed_dir / SPLITS).exists() else []

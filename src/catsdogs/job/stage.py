@@ -19,7 +19,7 @@ from catsdogs.job.together import together
 from catsdogs.log import event
 from catsdogs.reports import TrainingMetrics
 from catsdogs.settings.job import JobSettings
-from catsdogs.settings.training import PRETRAINED
+from catsdogs.settings.training import LITE0, PRETRAINED
 from catsdogs.storage import open_store
 from catsdogs.stores.store import Store
 from catsdogs.train.result import TrainResult
@@ -66,8 +66,8 @@ def job(settings: JobSettings) -> JobResult:
     run = _Job(settings, store, commit)
     run.photos()
     digest = digest_of_training(settings, run.data_dir / "processed")
-    # A backbone is named, not digested: what its name leads to may change.
-    known = not settings.model_variant.startswith(PRETRAINED)
+    # What a hub's name or a folder leads to may change; the weights of the backbone at hand are part of the code.
+    known = settings.model_variant == PRETRAINED + LITE0 or not settings.model_variant.startswith(PRETRAINED)
     reused = run.reuse(digest) if known and not settings.retrain else None
     helped = settings.rank > 0
     if reused is None:

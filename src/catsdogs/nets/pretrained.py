@@ -1,4 +1,7 @@
-"""`pretrained:<hub name or folder>`: a backbone that was trained on many photos, with a head of our own."""
+"""`pretrained:<hub name or folder>`: a backbone that was trained on many photos, with a head of our own.
+
+`pretrained:efficientnet-lite0` needs no hub: a package of the Python index holds its weights (lite0.py).
+"""
 
 import logging
 import warnings
@@ -10,7 +13,9 @@ from torch import nn
 from torch.nn import functional
 
 from catsdogs.errors import CatsdogsError, UsageError
+from catsdogs.nets import lite0
 from catsdogs.nets.network import Network
+from catsdogs.settings.training import LITE0
 
 PREFIX = "pretrained:"
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what most backbones were trained with, should theirs not say
@@ -18,7 +23,7 @@ PROBE_SIDE = 64  # for backbones that take photos of any size
 
 
 class Pretrained(Network):
-    """A backbone of transformers, normalised means of its last feature maps, linear.
+    """A backbone of transformers, or one that answers alike; normalised means of its last feature maps; linear.
 
     `description` is what it takes to build the same network again without its weights: plain values.
     """
@@ -67,9 +72,14 @@ class Pretrained(Network):
         centred = maps - maps.mean(dim=1, keepdim=True)
         return functional.conv2d(centred, weights) / deviation[:, None, None, None] / places
 
+    @property
+    def own_side(self) -> int | None:
+        """Of the photos that the backbone was trained on, where it says so."""
+        side = getattr(getattr(self.backbone, "config", None), "image_size", None)
+        return side[0] if isinstance(side, (tuple, list)) else side
+
     def _channels(self) -> int:
-        side = getattr(self.backbone.config, "image_size", PROBE_SIDE)
-        side = side if isinstance(side, int) else side[0]
+        side = self.own_side or PROBE_SIDE
         self.backbone.eval()
         with torch.inference_mode():
             return self.maps(torch.zeros(1, side, side, 3, dtype=torch.uint8)).shape[1]
@@ -81,16 +91,18 @@ def takes_photos_of(network: Pretrained, side: int) -> None:
         with torch.inference_mode():
             network.maps(torch.zeros(1, side, side, 3, dtype=torch.uint8))
     except (ValueError, RuntimeError):
-        wanted = getattr(network.backbone.config, "image_size", None)
+        wanted = network.own_side
         repair = f"preprocess with --image-size {wanted}" if wanted and wanted != side else "name another backbone"
         raise UsageError(f"This backbone does not take photos of {side} px: {repair}.") from None
 
 
 def from_hub(name: str, classes: int) -> Pretrained:
-    """Load a backbone from a folder, from what was downloaded before, or from the hub.
+    """Load a backbone from its package, from a folder, from what was downloaded before, or from the hub.
 
-    Only safetensors files are read, which cannot run code. Raises CatsdogsError naming what is needed.
+    Only tensors are read, which cannot run code. Raises CatsdogsError naming what is needed.
     """
+    if name == LITE0:
+        return Pretrained(lite0.pretrained(), {"model_type": name}, classes, lite0.MEAN, lite0.DEVIATION)
     transformers = _transformers()
     local = Path(name).is_dir()
     last: Exception | None = None
@@ -114,6 +126,8 @@ def from_hub(name: str, classes: int) -> Pretrained:
 
 def from_description(description: dict[str, Any], classes: int) -> Pretrained:
     """The network without its weights. Raises ValueError for a description that makes no sense."""
+    if description == {"model_type": LITE0}:
+        return Pretrained(lite0.Lite0(), description, classes)
     transformers = _transformers()
     values = dict(description)
     try:

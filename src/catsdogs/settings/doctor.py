@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from catsdogs.settings.base import Count, Settings, Share, config
+from catsdogs.settings.training import LITE0
 
 
 class DoctorSettings(Settings):
@@ -24,14 +25,14 @@ class DoctorSettings(Settings):
     since: Path | None = None
     """Ingested folder of an earlier version to compare with (default: what the last report saw)."""
     labels: bool = False
-    """Also look for wrong labels, with small trainings on the processed photos."""
+    """Also look for wrong labels on the processed photos, after training."""
     label_folds: Annotated[int, Field(ge=2, le=10)] = 4
-    """Trainings: each photo is judged by a network that has not seen it."""
+    """Parts of the photos: each is judged by what learned from the other parts alone."""
+    label_backbone: str = LITE0
+    """Pretrained network whose features judge: this one, a hub name or a folder. none trains a small network a fold
+    instead, for photos that are like nothing on the internet: of few photos it finds far fewer wrong labels."""
     label_epochs: Count = 16
-    """Passes over the photos in each of them: more for few photos, fewer for many."""
-    label_backbone: str | None = None
-    """Hub name or folder of a pretrained network whose features judge, without any training: finds far more where
-    photos are few (default: trainings)."""
+    """Passes over the photos in each of those trainings: more for few photos, fewer for many."""
     max_across_splits: Annotated[int, Field(ge=0)] = 0
     """Fail when more groups of copies reach into two splits."""
     max_across_classes: Annotated[int, Field(ge=0)] = 0

