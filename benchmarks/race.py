@@ -1,4 +1,5 @@
-"""`make bench-training`: how accurate `fast` is after 25 s, 5, 15 and 40 minutes, beside the plain recipe.
+"""`make bench-training`: how accurate `fast` is after 25 s, 5, 15 and 40 minutes, beside the plain recipe, and what a
+pretrained backbone makes of 5 minutes.
 
 Goes on where it stopped (a line a run in benchmarks/race.jsonl); the summary is benchmarks/TRAINING.md. Wall clock is
 of the whole command: imports, training from packed arrays, test, calibration and export.
@@ -18,6 +19,7 @@ HERE = Path(__file__).parent
 LINES, SUMMARY = HERE / "race.jsonl", HERE / "TRAINING.md"
 SIDES = {"25s": 64, "5m": 128, "15m": 128, "40m": 128}
 """Side of the served photos for each budget: in 25 s photos of 128 px would be seen twice."""
+PRETRAINED = ("pretrained:efficientnet-lite0", "5m")
 PUBLISHED = 0.668  # of the plain recipe's two epochs
 EPOCHS_TO_PUBLISHED = 2
 
@@ -36,12 +38,12 @@ def prepared(photos: Path, work: Path, side: int) -> Path:
     return folder
 
 
-def race(folder: Path, budget: str, seed: int, batch: int, rate: float, work: Path) -> dict:
+def race(folder: Path, variant: str, budget: str, seed: int, batch: int, rate: float, work: Path) -> dict:
     answer, seconds, peak = catsdogs(
-        "train", "--data-dir", folder, "--model-variant", "fast", "--time-budget", budget, "--seed", seed,
+        "train", "--data-dir", folder, "--model-variant", variant, "--time-budget", budget, "--seed", seed,
         "--batch-size", batch, "--learning-rate", rate, "--output-model", work / "model.pt",
         "--artifact-dir", work / "training", "--mlflow-tracking-uri", "none", "--no-resume")
-    return {"budget": budget, "seed": seed, "side": SIDES[budget], "wall_seconds": seconds,
+    return {"variant": variant, "budget": budget, "seed": seed, "side": SIDES[budget], "wall_seconds": seconds,
             "accuracy": answer["test_accuracy"], "count": answer["accuracy"]["count"],
             "log_loss": answer["log_loss"], "mirrored_accuracy": answer["mirrored"]["accuracy"]["value"],
             "mirrored_log_loss": answer["mirrored"]["log_loss"], "auc": answer["auc"],
@@ -62,15 +64,15 @@ def summary(rows: list[dict], photos: str, train: int) -> str:
         f"{date.today()}, {processor()}, {photos}, {train:,} training photos. Accuracy is of the served single model "
         "on the test split; mirrored is the mean with the mirror image, which is not served. With several seeds the "
         "median, and lowest to highest.", "",
-        "| budget | side | runs | wall seconds | accuracy | log-loss | mirrored: accuracy | log-loss | "
+        "| variant | budget | side | runs | wall seconds | accuracy | log-loss | mirrored: accuracy | log-loss | "
         "calibration error | AUC | images/s | input | memory |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for budget in SIDES:
-        mine = [row for row in rows if row.get("budget") == budget]
+    for variant, budget in [*(("fast", budget) for budget in SIDES), PRETRAINED]:
+        mine = [row for row in rows if (row.get("variant"), row.get("budget")) == (variant, budget)]
         if mine:
             lines.append("| " + " | ".join([
-                budget, f"{mine[0]['side']} px", str(len(mine)), _of(mine, "wall_seconds", "{:.0f}"),
+                variant, budget, f"{mine[0]['side']} px", str(len(mine)), _of(mine, "wall_seconds", "{:.0f}"),
                 _of(mine, "accuracy", "{:.2%}"), _of(mine, "log_loss", "{:.3f}"),
                 _of(mine, "mirrored_accuracy", "{:.2%}"), _of(mine, "mirrored_log_loss", "{:.3f}"),
                 _of(mine, "calibration_error", "{:.2%}"), _of(mine, "auc", "{:.4f}"),
@@ -114,11 +116,12 @@ def main() -> None:
         with LINES.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
-    for budget in arguments.budgets:
-        for seed in arguments.seeds:
-            if not any(row.get("budget") == budget and row["seed"] == seed for row in rows):
-                note(race(folders[SIDES[budget]], budget, seed, arguments.batch_size, arguments.learning_rate,
-                          arguments.work))
+    runs = [("fast", budget, seed) for budget in arguments.budgets for seed in arguments.seeds]
+    for variant, budget, seed in [*runs, (*PRETRAINED, arguments.seeds[0])]:
+        if not any([row.get(name) for name in ("variant", "budget", "seed")] == [variant, budget, seed]
+                   for row in rows):
+            note(race(folders[SIDES[budget]], variant, budget, seed, arguments.batch_size, arguments.learning_rate,
+                      arguments.work))
     if not any("plain" in row for row in rows):
         note(plain(prepared(arguments.photos, arguments.work, 224)))
     counts = json.loads((folders[128] / "preprocess.json").read_text())["counts"]["train"]
