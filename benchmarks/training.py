@@ -67,7 +67,7 @@ def ours(data_dir: Path, batch: int, steps: int) -> float:
     device = choose(force_cpu=True)
     photos = open_packed(data_dir).train
     plan = Plan(recipe=RECIPES["baseline"], epochs=1, batch_size=batch, learning_rate=1e-3, seed=1)
-    training = Training.begin(build("baseline", 2), plan)
+    training = Training.begin(build("baseline", 2), plan, device.precision)
     batches = TrainingBatches(photos, batch, plan.seed)
     started = 0.0
     for step in range(steps + WARM_UP):

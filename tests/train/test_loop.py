@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from catsdogs.errors import CatsdogsError
+from catsdogs.nets.registry import build
 from catsdogs.packed import Packed, PackedPhotos
 from catsdogs.reports import Epoch
 from catsdogs.train.augment import Augmentation
@@ -15,6 +16,7 @@ from catsdogs.train.loop import answers, cross_entropy
 from catsdogs.train.plan import Plan
 from catsdogs.train.recipe import RECIPES
 from catsdogs.train.report import Calibration, judge
+from catsdogs.train.teacher import Teacher, pupil
 from catsdogs.weights import load_plain, save_plain
 from tests.models import CLASSES, CPU, NoCheckpoint, colour_photos, trained
 
@@ -127,13 +129,23 @@ class SavesOften(Checkpoint):
 def test_resuming_in_the_middle_of_an_epoch_gives_the_same_weights_to_the_bit(
     photos: PackedPhotos, tmp_path: Path, variant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed = trained(photos, epochs=3, variant=variant)
+    def taught() -> dict[str, object]:
+        """A teacher for `fast`, whose pupil is part of the state."""
+        if variant == "baseline":
+            return {}
+        count, random = len(photos.train.labels), np.random.default_rng(0)
+        teacher = Teacher(random.standard_normal((count, 12)).astype(np.float16),
+                          random.dirichlet((1, 1), count).astype(np.float32))
+        torch.manual_seed(2)
+        return {"teacher": teacher, "pupil": pupil(build(variant, 2), teacher)}
+
+    undisturbed = trained(photos, epochs=3, variant=variant, **taught())
     monkeypatch.setattr("catsdogs.train.loop.SAVE_SECONDS", 0.0)  # after every step
     for stop_at in (3, 4, 9) if variant == "baseline" else (4,):
         folder = tmp_path / str(stop_at)
         with pytest.raises(KeyboardInterrupt):
-            trained(photos, epochs=3, variant=variant, checkpoint=SavesOften(folder, stop_at))
-        resumed = trained(photos, epochs=3, variant=variant, checkpoint=Checkpoint(folder, "key"))
+            trained(photos, epochs=3, variant=variant, checkpoint=SavesOften(folder, stop_at), **taught())
+        resumed = trained(photos, epochs=3, variant=variant, checkpoint=Checkpoint(folder, "key"), **taught())
         assert resumed.steps == undisturbed.steps == 15
         assert all(torch.equal(a, b) for a, b in zip(weights(undisturbed), weights(resumed), strict=True))
         assert [row.train_loss for row in resumed.history] == [row.train_loss for row in undisturbed.history]

@@ -9,6 +9,7 @@ import torch
 from catsdogs.reports import TrainingMetrics
 from catsdogs.train.processes import Processes
 from catsdogs.train.stage import train
+from tests.backbones import write_resnet
 from tests.models import train_settings
 
 
@@ -23,6 +24,8 @@ def test_parts_are_everything_once() -> None:
 def test_two_processes_train_what_one_does(data_dir: Path, tmp_path: Path, variant: str) -> None:
     # float32: Adam blows up what bfloat16 rounds differently where a batch is shared out
     flags = {"model_variant": variant, "epochs": 2, "batch_size": 8, "learning_rate": 0.001, "precision": "float32"}
+    if variant == "baseline":
+        flags["teacher"] = str(write_resnet(tmp_path / "resnet", 16))  # its pupil's gradients are summed as well
     alone = train(train_settings(data_dir, tmp_path / "alone", **flags))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "catsdogs",
                "train", "--data-dir", str(data_dir), "--output-model", str(tmp_path / "two" / "model.pt"),

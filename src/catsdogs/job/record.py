@@ -28,7 +28,7 @@ def digest_of_training(settings: JobSettings, processed_dir: Path) -> str:
     about = Preprocessed.read(processed_dir / Preprocessed.FILE_NAME, "`catsdogs preprocess`")
     return digest_of({
         "manifest": about.manifest_digest, "splits": about.splits_digest, "image_size": about.image_size,
-        "preparation": about.preparation, "variant": settings.model_variant,
+        "preparation": about.preparation, "variant": settings.model_variant, "teacher": settings.teacher,
         "length": settings.time_budget or settings.epochs, "by_time": settings.time_budget is not None,
         "batch_size": settings.batch_size, "learning_rate": settings.learning_rate, "seed": settings.seed,
         "precision": settings.precision, "code": code_digest(),

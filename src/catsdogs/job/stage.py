@@ -67,7 +67,8 @@ def job(settings: JobSettings) -> JobResult:
     run.photos()
     digest = digest_of_training(settings, run.data_dir / "processed")
     # What a hub's name or a folder leads to may change; the weights of the backbone at hand are part of the code.
-    known = settings.model_variant == PRETRAINED + LITE0 or not settings.model_variant.startswith(PRETRAINED)
+    known = settings.teacher in ("", LITE0) and (
+        settings.model_variant == PRETRAINED + LITE0 or not settings.model_variant.startswith(PRETRAINED))
     reused = run.reuse(digest) if known and not settings.retrain else None
     helped = settings.rank > 0
     if reused is None:
@@ -128,7 +129,8 @@ class _Job:
         flags = {
             "data_dir": self.data_dir / "processed", "output_model": self.model,
             "artifact_dir": self.artifacts / "training", "batch_size": settings.batch_size,
-            "learning_rate": settings.learning_rate, "model_variant": settings.model_variant, "seed": settings.seed,
+            "learning_rate": settings.learning_rate, "model_variant": settings.model_variant,
+            "teacher": settings.teacher, "seed": settings.seed,
             "precision": settings.precision, "force_cpu": settings.force_cpu, "checkpoint_bucket": settings.bucket,
             **length}
         if settings.nodes == 1:

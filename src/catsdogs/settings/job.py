@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AliasChoices, Field
 
 from catsdogs.settings.base import Count, Duration, config
-from catsdogs.settings.training import Precision, Variant
+from catsdogs.settings.training import LITE0, Precision, Variant
 from catsdogs.settings.versions import BucketSettings
 
 
@@ -29,6 +29,8 @@ class JobSettings(BucketSettings):
     """Side of the square photos, in pixels."""
     model_variant: Variant = "fast"
     """Network to train."""
+    teacher: str = LITE0
+    """Pretrained network whose features are learned too, as of `catsdogs train`; an empty name for none."""
     epochs: Count = 12
     """Passes over the training photos."""
     time_budget: Duration | None = None

@@ -62,6 +62,7 @@ def _accuracy(settings: TrainSettings, seconds: float) -> float:
         "artifact_dir": folder, "checkpoint_bucket": "", "resume": False, "time_budget": None}), ALONE)
     plan = replace(prepared.plan, seconds=max(1.0, seconds - (seconds_alive() - started)))
     training = fit(prepared.network, prepared.photos.train, prepared.photos.val, plan, variant=prepared.variant,
-                   device=prepared.device, checkpoint=prepared.checkpoint, after_epoch=lambda row: None)
+                   device=prepared.device, checkpoint=prepared.checkpoint, after_epoch=lambda row: None,
+                   teacher=prepared.teacher, pupil=prepared.pupil)
     prepared.checkpoint.remove()
     return training.best_row.val_accuracy

@@ -44,15 +44,19 @@ class TrainingBatches:
 
         The photos are of `side` pixels where they are augmented, and of the packed side otherwise.
         """
-        places = self._places(epoch)[number * self.batch_size:(number + 1) * self.batch_size]
-        total, part = len(places), self.processes.part(len(places))
-        places = np.sort(places)[part]  # in the order of the file: neighbours share pages
+        total = self.count(number)
+        part, places = self.processes.part(total), self.places(epoch, number)
         pixels, labels = self.pixels.take(places), torch.from_numpy(self.photos.labels[places])
         seed = int(np.random.SeedSequence((self.seed, epoch, number)).generate_state(1, np.uint64)[0] >> 1)
         random = torch.Generator().manual_seed(seed)
         if self.augmentation is None:
             return mirrored(pixels, random, part, total), labels
         return augmented(pixels, side, self.augmentation, random, part, total), labels
+
+    def places(self, epoch: int, number: int) -> npt.NDArray[np.int64]:
+        """Which photos of the split `get` returns, in its order: that of the file, for neighbours share pages."""
+        places = self._places(epoch)[number * self.batch_size:(number + 1) * self.batch_size]
+        return np.sort(places)[self.processes.part(len(places))]
 
     def _places(self, epoch: int) -> npt.NDArray[np.int64]:
         if self._order[0] != epoch:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 from torch.nn import functional
 
 from catsdogs.reports import Epoch
@@ -25,6 +26,7 @@ from catsdogs.train.interruption import Interruption, Stopped, watched
 from catsdogs.train.plan import Plan
 from catsdogs.train.processes import ALONE, Processes
 from catsdogs.train.resident import Pixels
+from catsdogs.train.teacher import Lesson, Teacher
 from catsdogs.train.training import Training
 
 SAVE_SECONDS = 60.0
@@ -40,16 +42,18 @@ def fit(
     network: Network, train: Packed, val: Packed, plan: Plan, *, variant: str, device: Device,
     checkpoint: Checkpoint, after_epoch: Callable[[Epoch], None],
     after_step: Callable[[int, float, float], None] = lambda steps, loss, images_per_second: None,
-    processes: Processes = ALONE,
+    processes: Processes = ALONE, teacher: Teacher | None = None, pupil: nn.Linear | None = None,
 ) -> Training:
     """Train `network` in place; afterwards it holds the best epoch's weights, in the first process.
+
+    With a `teacher`, `pupil` (the network's features -> the teacher's) learns along.
 
     `after_epoch` is called with every validated epoch, those of a run that is gone on from included; `after_step` with
     the steps so far, the mean loss of the last one and its photos a second. Raises CatsdogsError where the loss stops
     being a number (the last checkpoint stays), Stopped after SIGTERM.
     """
     network.to(device.device)
-    training = Training.begin(network, plan, device.precision)
+    training = Training.begin(network, plan, device.precision, None if pupil is None else pupil.to(device.device))
     resume(training, processes.from_first(checkpoint.load() if processes.first else None))
     for row in training.history:
         after_epoch(row)
@@ -71,8 +75,10 @@ def fit(
             training.input_seconds += time.perf_counter() - started
             count = batches.count(step)
             try:
-                part = step_on(training, pixels, labels, device, total=count, smoothing=plan.recipe.label_smoothing,
-                               processes=processes, interruption=interruption)
+                part = step_on(
+                    training, pixels, labels, device, total=count, smoothing=plan.recipe.label_smoothing,
+                    processes=processes, interruption=interruption,
+                    lesson=None if teacher is None else teacher.lesson(batches.places(number + 1, step)))
             except _Abandoned:
                 keeper.stop()
             now = time.perf_counter()
@@ -161,8 +167,9 @@ def resume(training: Training, state: dict[str, Any] | None) -> None:
 def step_on(
     training: Training, pixels: torch.Tensor, labels: torch.Tensor, device: Device, *, total: int | None = None,
     smoothing: float = 0.0, processes: Processes = ALONE, interruption: Interruption | None = None,
+    lesson: Lesson | None = None,
 ) -> float:
-    """One step on this process's part of a batch of `total` photos; returns its part of the mean loss.
+    """One step on this process's part of a batch of `total` photos; returns its part of the mean loss on the labels.
 
     The gradient is summed over pieces of it, which changes rounding only. A step of a large network takes long on a
     processor, so SIGTERM ends it between pieces; where several processes wait for each other, after it.
@@ -178,11 +185,15 @@ def step_on(
         truth = labels[start:start + piece].to(device.device)
         photos = pixels[start:start + piece].to(device.device, non_blocking=True)
         with device.autocast():
-            logits = training.network(photos, blocked=device.blocked)
-        loss = functional.cross_entropy(logits.float(), truth, reduction="sum", label_smoothing=smoothing) / total
-        loss.backward()  # type: ignore[no-untyped-call]
-        mean += float(loss.detach())
-    processes.sum_gradients(training.network)
+            features = training.network.pooled(training.network.maps(photos, blocked=device.blocked))
+            logits = training.network.head(features)
+            told = training.pupil(features) if training.pupil is not None else None
+        loss = functional.cross_entropy(logits.float(), truth, reduction="sum", label_smoothing=smoothing)
+        mean += float(loss.detach()) / total
+        if lesson is not None and told is not None:
+            loss = lesson.part(slice(start, start + piece), device.device).loss(loss, logits.float(), told)
+        (loss / total).backward()  # type: ignore[no-untyped-call]
+    processes.sum_gradients(training.network, *([] if training.pupil is None else [training.pupil]))
     for optimiser in training.optimisers:
         optimiser.step()
     training.steps += 1

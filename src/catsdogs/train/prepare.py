@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from catsdogs.errors import UsageError
 from catsdogs.familiarity import FIT_ON
@@ -26,6 +27,7 @@ from catsdogs.train.loop import seconds_a_photo
 from catsdogs.train.plan import Plan
 from catsdogs.train.processes import Processes
 from catsdogs.train.recipe import Recipe, recipe_for
+from catsdogs.train.teacher import Teacher, ask, pupil
 
 SECONDS_AFTER = 6.0  # for calibration, export, plots and closing the run; measured 3 to 5 on a machine of its own
 
@@ -38,6 +40,8 @@ class Prepared:
     plan: Plan
     device: Device
     checkpoint: Checkpoint
+    teacher: Teacher | None = None
+    pupil: nn.Linear | None = None
 
 
 def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
@@ -58,7 +62,8 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
         takes_photos_of(network, about.image_size)
     recipe = recipe_for(variant)
     _fit_to_photos(network, recipe, photos, settings.seed)
-    checkpoint = _checkpoint(settings, _key(settings, variant, photos, device), processes)
+    teacher = ask(settings.teacher, photos.train, device) if settings.teacher else None
+    checkpoint = _checkpoint(settings, _key(settings, variant, photos, device, teacher), processes)
     if processes.first and not settings.resume:
         checkpoint.remove()
     plan = Plan(
@@ -66,7 +71,10 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
         learning_rate=settings.learning_rate, seed=settings.seed,
         seconds=processes.from_first(_training_seconds(settings.time_budget, network, photos, device)),
     )
-    return Prepared(variant=variant, photos=photos, network=network, plan=plan, device=device, checkpoint=checkpoint)
+    return Prepared(
+        variant=variant, photos=photos, network=network, plan=plan, device=device, checkpoint=checkpoint,
+        teacher=teacher, pupil=pupil(network, teacher) if teacher else None,
+    )
 
 
 def _fit_to_photos(network: Network, recipe: Recipe, photos: PackedPhotos, seed: int) -> None:
@@ -121,10 +129,12 @@ def _training_seconds(
     return left
 
 
-def _key(settings: TrainSettings, variant: str, photos: PackedPhotos, device: Device) -> str:
+def _key(
+    settings: TrainSettings, variant: str, photos: PackedPhotos, device: Device, teacher: Teacher | None
+) -> str:
     """Digest of everything that decides the weights: a checkpoint fits only the same training."""
     return digest_of([
         variant, str(recipe_for(variant)), settings.time_budget or settings.epochs, settings.batch_size,
-        settings.learning_rate, settings.seed, code_digest(),
+        settings.learning_rate, settings.seed, teacher and teacher.digest, code_digest(),
         photos.about.splits_digest, photos.about.image_size, str(device), torch.get_num_threads(), versions(),
     ])

@@ -34,11 +34,11 @@ class Processes:
         """Places in a batch of `total` photos that are this process's: consecutive, of sizes that differ by one."""
         return slice(total * self.rank // self.count, total * (self.rank + 1) // self.count)
 
-    def sum_gradients(self, network: torch.nn.Module) -> None:
+    def sum_gradients(self, *networks: torch.nn.Module) -> None:
         """Replace every gradient by its sum over the processes, in one message."""
         if self.count == 1:
             return
-        weights = [weight for weight in network.parameters() if weight.requires_grad]
+        weights = [weight for network in networks for weight in network.parameters() if weight.requires_grad]
         gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
         together = torch.cat([gradient.reshape(-1) for gradient in gradients])
         distributed.all_reduce(together)

@@ -76,7 +76,7 @@ class Recipe:
         others = [weight for weight in network.parameters() if id(weight) not in taken]
         return [
             Muon(matrices, lr=learning_rate * self.muon, precision=precision),
-            torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0),
+            adam(others, learning_rate),
         ]
 
     def _layer_wise(self, network: Pretrained, learning_rate: float) -> list[dict[str, Any]]:
@@ -87,6 +87,11 @@ class Recipe:
             {"params": [weight], "lr": learning_rate * low * (high / low) ** (number / max(1, len(weights) - 1))}
             for number, weight in enumerate(weights)
         )]
+
+
+def adam(weights: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+    """For what stands beside Muon."""
+    return torch.optim.AdamW(weights, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
 
 
 def _inner_convolutions(network: Network) -> Iterable[torch.Tensor]:

@@ -53,7 +53,7 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
     tracker.parameters({
         "model_variant": variant_name(settings.model_variant), "epochs": settings.epochs,
         "batch_size": settings.batch_size, "learning_rate": settings.learning_rate, "seed": settings.seed,
-        "time_budget": settings.time_budget,
+        "time_budget": settings.time_budget, "teacher": settings.teacher,
     })
     _check_writable(settings.output_model.parent, settings.artifact_dir)
     clock = _Clock()
@@ -109,7 +109,7 @@ def _fit(prepared: Prepared, tracker: Tracker, processes: Processes) -> Training
         return fit(
             prepared.network, prepared.photos.train, prepared.photos.val, prepared.plan, variant=prepared.variant,
             device=prepared.device, checkpoint=prepared.checkpoint, after_epoch=after_epoch, after_step=after_step,
-            processes=processes,
+            processes=processes, teacher=prepared.teacher, pupil=prepared.pupil,
         )
     finally:
         prepared.checkpoint.close()
@@ -141,7 +141,7 @@ def _lineage(settings: TrainSettings, variant: str, photos: PackedPhotos) -> Lin
         parameters={
             "model_variant": variant, "epochs": settings.epochs, "batch_size": settings.batch_size,
             "learning_rate": settings.learning_rate, "seed": settings.seed, "time_budget": settings.time_budget,
-            "image_size": about.image_size,
+            "teacher": settings.teacher, "image_size": about.image_size,
             "split_seed": about.seed, "train_ratio": about.train_ratio, "val_ratio": about.val_ratio,
         },
     )

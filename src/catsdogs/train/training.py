@@ -4,11 +4,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 
 from catsdogs.reports import Epoch
 from catsdogs.nets.network import Network
 from catsdogs.train.averaging import Average
 from catsdogs.train.plan import Plan
+from catsdogs.train.recipe import adam
 
 
 @dataclass
@@ -16,6 +18,7 @@ class Training:
     network: Network
     optimisers: list[torch.optim.Optimizer]
     average: Average
+    pupil: nn.Linear | None  # the network's features -> the teacher's
     rates: list[list[float]]  # learning rate of each group of each optimiser at full height
     steps: int = 0
     seconds: float = 0.0  # since the training began, validation and checkpoints included
@@ -28,10 +31,14 @@ class Training:
     history: list[Epoch] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, network: Network, plan: Plan, precision: torch.dtype) -> "Training":
+    def begin(
+        cls, network: Network, plan: Plan, precision: torch.dtype, pupil: nn.Linear | None = None
+    ) -> "Training":
         optimisers = plan.recipe.optimisers(network, plan.learning_rate, precision)
+        if pupil is not None:
+            optimisers.append(adam(pupil.parameters(), plan.learning_rate))
         rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
-        return cls(network, optimisers, Average(network, plan.recipe.averaging), rates)
+        return cls(network, optimisers, Average(network, plan.recipe.averaging), pupil, rates)
 
     @property
     def best_row(self) -> Epoch:
@@ -65,6 +72,7 @@ class Training:
     def state(self) -> dict[str, Any]:
         return {
             "network": self.network.state_dict(),
+            "pupil": None if self.pupil is None else self.pupil.state_dict(),
             "average": self.average.network.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "numbers": {name: getattr(self, name) for name in _NUMBERS},
@@ -76,6 +84,8 @@ class Training:
         """Raises errors of many kinds where the state is of another network."""
         self.network.load_state_dict(state["network"])
         self.average.network.load_state_dict(state["average"])
+        if self.pupil is not None:
+            self.pupil.load_state_dict(state["pupil"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         for name in _NUMBERS:
