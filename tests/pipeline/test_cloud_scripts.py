@@ -7,7 +7,7 @@ import pytest
 from scripts.rehearsal import workflow
 from tests.k8s.gcloud import complaint
 from tests.pipeline.fakes import Fakes, fakes
-from tests.pipeline.test_workflow import SECRETS
+from tests.pipeline.promises import SECRETS
 
 GOOGLE = {"GCP_PROJECT_ID": "project", "GKE_CLUSTER_NAME": "cluster", "GKE_CLUSTER_LOCATION": "europe-west4-a"}
 ALL = dict.fromkeys(SECRETS, "value")
