@@ -46,5 +46,6 @@ def test_what_is_told_to_go_answers_until_it_ends_unless_its_node_is_lost() -> N
     assert not answers({"metadata": {"name": "x"}, "spec": {}, "status": {}})
     for status, expected in (("True", True), ("False", False)):
         going = pod(gone=True)
-        going["status"]["conditions"] = [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": status}]
+        scheduled = {"type": "PodScheduled", "status": "True"}
+        going["status"]["conditions"] = [scheduled, {"type": "Ready", "status": status}]
         assert ready(going) and answers(going) is expected

@@ -11,8 +11,8 @@ BACKLOG = 2048
 def reserved(host: str, port: int) -> socket.socket:
     """Bound to the port (0: a free one), to listen later. Raises CatsdogsError where another service has it.
 
-    Linux lets two sockets with SO_REUSEADDR have one port until one of them listens, and would let both listen once they
-    share it: two services that start at the same moment would take turns in answering. So this one gets it late.
+    Linux lets two sockets with SO_REUSEADDR have one port until one of them listens, and lets both listen once they
+    share it: two services that start at the same moment would take turns in answering. So this one is given it late.
     """
     try:
         listener = _bound(host, port, again=False, share=False)
