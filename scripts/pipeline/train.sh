@@ -8,7 +8,8 @@
 #   CLUSTER             kubectl (default): a Job in the namespace cats-dogs. docker: the same command on this machine
 #   JOB_ENV_FILE        with docker: file of NAME=value lines for the container, in place of the cluster's settings
 #   GKE_CLUSTER_NAME    with kubectl: whose credentials to renew while the Job runs (see connect.sh)
-#   REFRESH_SECONDS     with kubectl: how often (600); POLL_SECONDS: how often to look (15)
+#   REFRESH_SECONDS     with kubectl: how often (600); POLL_SECONDS: how often to look (15); SILENT_SECONDS: how long the
+#                       cluster may tell nothing of the Job (1800), because it does not answer or somebody deleted it
 . "$(dirname "$0")/prelude.sh"
 need COMMIT TRAINER_IMAGE BUCKET
 
@@ -32,11 +33,16 @@ fi
 kubectl delete job "$job" --namespace "$namespace" --ignore-not-found --wait
 kubectl apply --kustomize k8s/overlays/gke --selector "app.kubernetes.io/name=$job"
 
-refreshed=$SECONDS
+refreshed=$SECONDS told=$SECONDS
 while true; do
   # A cluster that does not answer for a moment is asked again; the Job's own deadline ends the wait.
-  state=$(kubectl get job "$job" --namespace "$namespace" --output \
-    'jsonpath={range .status.conditions[?(@.status=="True")]}{.type}={.reason} {end}') || state=unknown
+  if state=$(kubectl get job "$job" --namespace "$namespace" --request-timeout 30s --output \
+    'jsonpath={range .status.conditions[?(@.status=="True")]}{.type}={.reason} {end}'); then
+    told=$SECONDS
+  elif ((SECONDS - told >= ${SILENT_SECONDS:-1800})); then
+    say "The cluster has told nothing of the training Job of $COMMIT for $((SECONDS - told)) s: nothing is released."
+    exit 1
+  fi
   case " $state" in
     *" Complete="* | *" SuccessCriteriaMet="*) verdict=0; break ;;
     *" Failed="* | *" FailureTarget="*) verdict=1; break ;;

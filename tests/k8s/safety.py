@@ -67,6 +67,10 @@ def rollout(documents: list[Document]) -> Iterator[str]:
     pause = pod["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     if not pause or pod["terminationGracePeriodSeconds"] <= pause + LONGEST_DRAIN:
         yield "Deployment/cats-dogs-api is killed before it has drained"
+    for needed in {"startupProbe", "livenessProbe", "readinessProbe"} - pod["containers"][0].keys():
+        yield f"Deployment/cats-dogs-api has no {needed}"
+    if not pod.get("topologySpreadConstraints"):
+        yield "Deployment/cats-dogs-api may have all replicas on one node"
     kinds = {document["kind"] for document in documents}
     for kind in {"PodDisruptionBudget", "HorizontalPodAutoscaler", "NetworkPolicy"} - kinds:
         yield f"there is no {kind}"
@@ -86,6 +90,8 @@ def training(documents: list[Document]) -> Iterator[str]:
         actions = [rule["action"] for rule in spec.get("podFailurePolicy", {}).get("rules", [])]
         if actions != ["Ignore", "FailJob"]:
             yield f"Job/{name} does not tell an eviction from a refusal"
+        if name == "production-train-job" and spec.get("backoffLimit") != 3:
+            yield f"Job/{name} is tried {spec.get('backoffLimit')} times more, not three"
         shm = [volume for volume in pod["volumes"] if volume.get("emptyDir", {}).get("medium") == "Memory"]
         if [volume["emptyDir"].get("sizeLimit") for volume in shm] != ["1Gi"]:
             yield f"Job/{name} has no /dev/shm of 1 GB"

@@ -7,7 +7,7 @@ import pytest
 from scripts.rehearsal import workflow
 from tests.k8s.gcloud import complaint
 from tests.pipeline.fakes import Fakes, fakes
-from tests.pipeline.test_workflow import SECRETS
+from tests.pipeline.promises import SECRETS
 
 GOOGLE = {"GCP_PROJECT_ID": "project", "GKE_CLUSTER_NAME": "cluster", "GKE_CLUSTER_LOCATION": "europe-west4-a"}
 ALL = dict.fromkeys(SECRETS, "value")
@@ -110,6 +110,14 @@ def test_a_job_that_fails_stops_the_pipeline(cloud: Fakes) -> None:
     answer = cloud.run("train.sh", **JOB)
     assert answer.returncode == 1
     assert "gate FAILED" in answer.stdout and "PodFailurePolicy" in answer.stderr
+
+
+def test_a_job_that_vanished_is_not_waited_for_until_the_end_of_the_run(cloud: Fakes) -> None:
+    cloud.answer("kubectl", "get", "job", answers=[(0, ""), (1, "")])
+    answer = cloud.run("train.sh", **JOB, SILENT_SECONDS="1")
+    assert answer.returncode == 1 and "has told nothing of the training Job of abc for" in answer.stderr
+    looks = [call for call in cloud.calls("kubectl") if call[0] == "get"]
+    assert len(looks) > 2 and all("--request-timeout" in call for call in looks)  # once is no reason to give up
 
 
 def test_a_cluster_that_refuses_the_job_stops_the_pipeline(cloud: Fakes) -> None:

@@ -1,122 +1,22 @@
 """What the workflow promises, and that each check fails on a planted fault."""
 
 import copy
-import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from scripts.rehearsal import workflow as rehearsal
+from tests.pipeline.promises import Jobs, on_pull_request, problems
 from tests.servers import ROOT
 
 BESIDE = Path(sys.executable).parent
-SECRETS = {"GCP_PROJECT_ID", "GCP_WIF_PROVIDER", "GCP_SA_EMAIL", "GCP_BUCKET_NAME", "GKE_CLUSTER_NAME",
-           "GKE_CLUSTER_LOCATION", "ARTIFACT_REGISTRY_REPO", "EVAL_BATCH_GCS_URI"}
 PINNED = re.compile(r"uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 TEXT = rehearsal.WORKFLOW.read_text()
-Jobs = dict[str, Any]
-
-
-def secrets_of(value: object) -> set[str]:
-    return set(re.findall(r"secrets\.(\w+)", yaml.safe_dump(value)))
-
-
-def on_pull_request(job: Jobs) -> bool:
-    return rehearsal.holds(job.get("if", ""), rehearsal.PULL_REQUEST)
-
-
-def only_the_eight_secrets(jobs: Jobs) -> Iterator[str]:
-    yield from (f"{name} is no secret of this project" for name in secrets_of(jobs) - SECRETS)
-
-
-def pull_requests_have_no_rights(jobs: Jobs) -> Iterator[str]:
-    for name, job in jobs.items():
-        if on_pull_request(job):
-            if secrets_of(job):
-                yield f"{name} runs for pull requests and uses secrets"
-            may_write = set(job["permissions"].values()) - {"read"}
-            if may_write and (name != "report" or set(job["permissions"]) != {"contents", "pull-requests"}):
-                yield f"{name} runs for pull requests and may write"
-            if may_write and not runs_nothing_of_the_pull_request(job):
-                yield f"{name} runs code of the pull request with a token that may write"
-            if may_write and "head.repo.full_name == github.repository" not in job["if"]:
-                yield f"{name} asks for rights that no fork has"
-
-
-def runs_nothing_of_the_pull_request(job: Any) -> bool:
-    checkouts = [step for step in job["steps"] if "actions/checkout" in step.get("uses", "")]
-    return all(step["with"].get("ref") == "${{ github.event.pull_request.base.sha }}" for step in checkouts)
-
-
-def least_permissions(jobs: Jobs) -> Iterator[str]:
-    for name, job in jobs.items():
-        granted = job.get("permissions")
-        if not isinstance(granted, dict):
-            yield f"{name} says no permissions of its own"
-            continue
-        asks_google = any("google-github-actions/auth@" in step.get("uses", "") for step in job["steps"])
-        allowed = {"contents": "read"} | ({"id-token": "write"} if asks_google else {})
-        allowed |= {"pull-requests": "write"} if name in ("comment", "report") else {}
-        if granted != allowed:
-            yield f"{name} may {granted}, needs {allowed}"
-
-
-def scripts_exist(jobs: Jobs) -> Iterator[str]:
-    for step in (step for job in jobs.values() for step in job["steps"] if "run" in step):
-        line = step["run"].strip()
-        if line.startswith("make "):
-            if not re.search(rf"^(\$\(VENV\)/)?{re.escape(line[5:].removeprefix('.venv/'))}:",
-                             (ROOT / "Makefile").read_text(), re.MULTILINE):
-                yield f"{line}: no such target"
-        elif not re.fullmatch(r"scripts/pipeline/\w+\.(sh|py)", line):
-            yield f"{line!r} is neither a script nor a make target"
-        elif not os.access(ROOT / line, os.X_OK):
-            yield f"{line} cannot be run"
-
-
-def everything_ends(jobs: Jobs) -> Iterator[str]:
-    yield from (f"{name} has no timeout-minutes" for name, job in jobs.items() if "timeout-minutes" not in job)
-
-
-def checkouts_keep_no_token(jobs: Jobs) -> Iterator[str]:
-    for name, job in jobs.items():
-        for step in job["steps"]:
-            kept = step.get("with", {}).get("persist-credentials") is not False
-            if "actions/checkout" in step.get("uses", "") and kept:
-                yield f"{name} leaves a token in .git"
-
-
-def production_is_one_at_a_time(jobs: Jobs) -> Iterator[str]:
-    for name in ("release", "rollback"):
-        if jobs[name].get("concurrency") != {"group": "production", "cancel-in-progress": False}:
-            yield f"{name} may run beside another release"
-
-
-def scripts_know_what_they_need(jobs: Jobs) -> Iterator[str]:
-    """Every variable that a script `need`s is in the environment of each step that runs it."""
-    for name, job in jobs.items():
-        for step in job["steps"]:
-            line = step.get("run", "").strip()
-            if line.endswith(".sh") and (ROOT / line).exists():
-                needed = re.findall(r"^need ([A-Z_ ]+)$", (ROOT / line).read_text(), re.MULTILINE)
-                missing = {word for words in needed for word in words.split()} - {*step.get("env", {})}
-                yield from (f"{name}: {line} needs {word}" for word in sorted(missing))
-
-
-CHECKS: list[Callable[[Jobs], Iterator[str]]] = [
-    only_the_eight_secrets, pull_requests_have_no_rights, least_permissions, scripts_exist, everything_ends,
-    checkouts_keep_no_token, production_is_one_at_a_time, scripts_know_what_they_need,
-]
-
-
-def problems(jobs: Jobs) -> list[str]:
-    return [problem for check in CHECKS for problem in check(jobs)]
 
 
 def test_the_workflow_keeps_its_promises() -> None:
@@ -183,6 +83,27 @@ def _a_missing_variable(jobs: Jobs) -> None:
     del _step(jobs, "release", "scripts/pipeline/release.sh")["env"]["API_IMAGE"]
 
 
+def _a_key(jobs: Jobs) -> None:
+    (step,) = [step for step in jobs["train"]["steps"] if "google-github-actions/auth@" in step.get("uses", "")]
+    step["with"] = {"credentials_json": "${{ secrets.GCP_SA_EMAIL }}"}
+
+
+def _nobody_signs_in(jobs: Jobs) -> None:
+    jobs["rollback"]["steps"] = [step for step in jobs["rollback"]["steps"] if "/auth@" not in step.get("uses", "")]
+
+
+def _an_evaluation_without_end(jobs: Jobs) -> None:
+    del _step(jobs, "release", "scripts/pipeline/evaluate.sh")["timeout-minutes"]
+
+
+def _nothing_undone(jobs: Jobs) -> None:
+    jobs["release"]["steps"].remove(_step(jobs, "release", "scripts/pipeline/rollback.sh"))
+
+
+def _no_cache(jobs: Jobs) -> None:
+    jobs["test"]["steps"] = [step for step in jobs["test"]["steps"] if "actions/cache@" not in step.get("uses", "")]
+
+
 @pytest.mark.parametrize(("plant", "named"), [
     (_another_secret, "TOKEN is no secret"), (_a_secret_for_pull_requests, "build runs for pull requests and uses"),
     (_a_writing_pull_request, "lint runs for pull requests and may write"),
@@ -192,7 +113,11 @@ def _a_missing_variable(jobs: Jobs) -> None:
     (_a_missing_script, "deploy.sh cannot be run"), (_a_thick_step, "is neither a script"),
     (_a_missing_target, "make lintt: no such target"), (_no_timeout, "train has no timeout"),
     (_a_kept_token, "test leaves a token"), (_two_releases, "rollback may run beside"),
-    (_a_missing_variable, "release.sh needs API_IMAGE"),
+    (_a_missing_variable, "release.sh needs API_IMAGE"), (_a_key, "train signs in to Google with"),
+    (_nobody_signs_in, "rollback signs in to Google with []"),
+    (_an_evaluation_without_end, "the evaluation may take the job's time"),
+    (_nothing_undone, "nothing undoes a release"),
+    (_no_cache, "test downloads every package anew"),
 ], ids=lambda value: getattr(value, "__name__", None))
 def test_a_planted_fault_is_named(plant: Callable[[Jobs], None], named: str) -> None:
     jobs = copy.deepcopy(rehearsal.read()["jobs"])
@@ -207,6 +132,9 @@ def test_it_starts_on_pull_requests_pushes_to_main_and_by_hand_and_inherits_no_p
     assert triggers["push"] == {"branches": ["main"]}
     assert triggers["workflow_dispatch"]["inputs"]["action"]["options"] == ["rollback", "champion"]
     assert workflow["permissions"] == {}
+    assert workflow["concurrency"] == {
+        "group": "${{ github.workflow }}-${{ github.event_name }}-${{ github.ref }}",
+        "cancel-in-progress": "${{ github.event_name == 'pull_request' }}"}  # on main nothing is cut off half-way
 
 
 def test_every_action_is_pinned_by_commit_with_its_tag_beside_it() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 HERE = "cats-dogs"
+LEAVING = 4  # times that a Deployment's pods are listed before one that was told to go has ended
 Found = tuple[int, Any]  # status, and an object or a log
 
 
@@ -15,6 +16,7 @@ class Deployment:
     ready_image: str = ""  # what its ready pods run
     generation: int = 1
     seen: int = 0  # how often its pods were listed since the image was set
+    leaving: str = ""  # image of a pod that was told to go, and answers until its pods were listed a few times
 
 
 @dataclass
@@ -108,14 +110,20 @@ class Kube:
             known.image, known.seen = container["image"], 0
         known.generation += 1
         if self._up(known):
+            if known.ready_image != known.image and known.replicas:
+                known.leaving = known.ready_image
             known.ready_image = known.image
 
     def _pods(self, space: str, name: str, known: Deployment) -> list[dict[str, Any]]:
         count = known.replicas if known.ready_image else 0
         pods = [_pod(space, f"{name}-{number}", known.ready_image) for number in range(count)]
-        if known.ready_image in self.dying and known.replicas > 1 and known.seen > 2:
+        if known.ready_image in self.dying and known.replicas > 1 and known.seen > LEAVING + 4:
             (status,) = pods[-1]["status"]["containerStatuses"]
             status |= {"restartCount": 1, "lastState": {"terminated": {"reason": "Error", "exitCode": 3}}}
+        if known.leaving and known.seen <= LEAVING:
+            old = _pod(space, f"{name}-old", known.leaving)
+            old["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+            pods.append(old)
         if not self._up(known) and known.replicas:
             reason = str(self.images.get(known.image, "ErrImagePull"))
             pods.append(_pod(space, f"{name}-new", known.image, waiting=reason))

@@ -11,7 +11,7 @@ from catsdogs.clusters import kubectl, kubectl_call
 from catsdogs.clusters.cluster import CANDIDATE, NotRolledOut
 from catsdogs.clusters.kubectl import KubectlCluster
 from catsdogs.errors import CatsdogsError, UsageError
-from tests.release.kube import Deployment, Kube
+from tests.release.kube import LEAVING, Deployment, Kube
 from tests.release.kube_server import api_server
 from tests.servers import free_port
 
@@ -115,3 +115,13 @@ def test_a_rollout_that_takes_too_long(rig: Rig) -> None:
     with pytest.raises(NotRolledOut, match="was not ready within 0.3 s: 0 of 1 replicas are"):
         rig.cluster.start_candidate(BROKEN, 0.3)
     assert rig.cluster.logs(CANDIDATE, 5) == ["cats-dogs-api-candidate-new: ContainerCreating: back-off"]
+
+
+def test_a_rollout_is_over_when_the_pods_of_the_image_before_have_ended(rig: Rig) -> None:
+    """Told to go they answer for ten more seconds; on a lost node they are listed for ever, but answer nobody."""
+    rig.cluster.set_image(BETTER)
+    rig.cluster.wait_rolled_out(30)
+    assert rig.kube.deployments[PUBLIC_NAME].seen > LEAVING
+    rig.cluster.set_image(GOOD)
+    with pytest.raises(NotRolledOut, match=f"Another image than {GOOD} still answers after 0 s: cats-dogs-api-old"):
+        rig.cluster.wait_rolled_out(0)

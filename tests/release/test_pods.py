@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from catsdogs.clusters.pods import ailment, hopeless, ready
+from catsdogs.clusters.pods import ailment, answers, hopeless, ready
 
 
 def pod(ready: bool = True, restarts: int = 0, gone: bool = False, **status: Any) -> dict[str, Any]:
@@ -40,3 +40,12 @@ def test_what_keeps_ending_is_hopeless_between_two_starts_too() -> None:
     assert hopeless(pod(ready=False, restarts=3)) == ["CrashLoopBackOff: it ended 3 times"]
     assert hopeless(pod(ready=False, state={"waiting": {"reason": "ContainerCreating"}})) == []
     assert not ready({"metadata": {"name": "x"}, "spec": {"containers": []}})
+
+
+def test_what_is_told_to_go_answers_until_it_ends_unless_its_node_is_lost() -> None:
+    assert not answers({"metadata": {"name": "x"}, "spec": {}, "status": {}})
+    for status, expected in (("True", True), ("False", False)):
+        going = pod(gone=True)
+        scheduled = {"type": "PodScheduled", "status": "True"}
+        going["status"]["conditions"] = [scheduled, {"type": "Ready", "status": status}]
+        assert ready(going) and answers(going) is expected

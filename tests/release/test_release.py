@@ -158,7 +158,10 @@ def test_a_model_that_is_not_the_named_commits(released: Place) -> None:
         ship(released, "better", commit="xyz")
 
 
-def test_rolling_back(released: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rolling_back(
+    released: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CATSDOGS_SMOKE_TEST_MAX_LATENCY_MS", "0.001")  # slow answers are no reason to stay
     before = released.public().image
     with pytest.raises(CatsdogsError, match="There is nothing to go back to: .* is the first champion"):
         take_back(released)

@@ -100,15 +100,20 @@ class KubectlCluster:
     def _wait(self, name: str, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while True:
-            deployment = self._deployment(name)
-            if _rolled_out(deployment):
-                return
+            deployment, found = self._deployment(name), self._pods(name)
             image = self._container(deployment)["image"]
-            for pod in self._pods(name):
+            # A Deployment does not count pods that are told to go, but users may meet them until they have ended.
+            before = [pods.name(pod) for pod in found if pods.answers(pod) and not pods.runs(pod, image)]
+            if _rolled_out(deployment) and not before:
+                return
+            for pod in found:
                 if (reasons := pods.hopeless(pod)) and pods.runs(pod, image):
                     raise NotRolledOut(f"The image {image} does not start: {reasons[0]}.")
             if time.monotonic() > deadline:
                 status = deployment.get("status", {})
+                if _rolled_out(deployment):
+                    raise NotRolledOut(f"Another image than {image} still answers after {seconds:g} s: {before[0]} "
+                                       "does not end.")
                 raise NotRolledOut(f"The image {image} was not ready within {seconds:g} s: "
                                    f"{status.get('availableReplicas', 0)} of {deployment['spec'].get('replicas', 1)} "
                                    "replicas are.")

@@ -18,6 +18,14 @@ def ready(pod: Pod) -> bool:
     return bool(found) and all(status.get("ready") for status in found)
 
 
+def answers(pod: Pod) -> bool:
+    """Whether a balancer may still lead to it: also once it is told to go, until its containers have ended. Not by
+    `ready`, which a node that was lost leaves as it was.
+    """
+    conditions = pod.get("status", {}).get("conditions") or []
+    return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
+
+
 def runs(pod: Pod, image: str) -> bool:
     return any(container.get("image") == image for container in pod["spec"]["containers"])
 

@@ -9,8 +9,15 @@ BACKLOG = 2048
 
 
 def reserved(host: str, port: int) -> socket.socket:
-    """Bound to the port (0: a free one), to listen later. Raises CatsdogsError where another service listens on it."""
-    listener = _bound(host, port, share=False)
+    """Bound to the port (0: a free one), to listen later. Raises CatsdogsError where another service has it.
+
+    Linux lets two sockets with SO_REUSEADDR have one port until one of them listens, and lets both listen once they
+    share it: two services that start at the same moment would take turns in answering. So this one is given it late.
+    """
+    try:
+        listener = _bound(host, port, again=False, share=False)
+    except CatsdogsError:  # perhaps only by connections of a service that ended, which the kernel keeps for a minute
+        listener = _bound(host, port, again=True, share=False)
     # Only now: otherwise another service of this user, which shares its port too, would not be noticed.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return listener
@@ -18,13 +25,19 @@ def reserved(host: str, port: int) -> socket.socket:
 
 def another(host: str, port: int) -> socket.socket:
     """A further socket of a reserved port. From one socket for all, a single process may take every connection."""
-    return _bound(host, port, share=True)
+    return _bound(host, port, again=True, share=True)
 
 
-def _bound(host: str, port: int, *, share: bool) -> socket.socket:
+def about_to_listen(listener: socket.socket) -> None:
+    """Its connections inherit this, and do not keep the port from the next service once this one has ended."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+def _bound(host: str, port: int, *, again: bool, share: bool) -> socket.socket:
     made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if again:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if share:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if made.family == socket.AF_INET6:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from catsdogs.serve.listening import BACKLOG
+from catsdogs.serve.listening import BACKLOG, about_to_listen
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -33,6 +33,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._waiting = [listener.dup() for listener in sockets or []]  # closing a server closes its own
+        for listener in self._waiting:
+            about_to_listen(listener)
         await super().startup(sockets)
         self._ready()
 
