@@ -57,7 +57,7 @@ class Body:
 
     def __init__(self, content: Content, head: bytes = b"", tail: bytes = b"") -> None:
         self._length = len(head) + content.size + len(tail)
-        self._file = content.open()
+        self._file, self._sent = content.open(), content.sent
         self._head, self._tail, self._size = head, tail, content.size
         self._given = 0
 
@@ -70,6 +70,7 @@ class Body:
             data = self._head[self._given:self._given + size]
         elif self._given < len(self._head) + self._size:
             data = self._file.read(min(size, len(self._head) + self._size - self._given))
+            self._sent(self._given + len(data) - len(self._head))
         else:
             start = self._given - len(self._head) - self._size
             data = self._tail[start:start + size]
