@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-# What may happen to one request: refused before it reaches the server, or spoilt on its way back.
+# What may happen to one request: refused before it reaches the server (any status will do), or spoilt on its way back.
 KINDS = ("429", "503", "reset", "lost", "truncated", "corrupted", "trickle")
+GARBLED = "garbled"  # on request only: the server gets other bytes than were sent
 
 
 class Faults:
@@ -59,9 +60,12 @@ class _Handler(BaseHTTPRequestHandler):
         kind = self.faults.draw(self.command, self.path)
         if self.faults.delay:
             time.sleep(self.faults.delay)
-        if kind in ("429", "503"):
+        if kind.isdigit():
             self._answer(int(kind), {"Retry-After": "0"}, b"not now")
             return
+        if kind == GARBLED:
+            middle = len(body) // 2
+            body = body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1:]
         if kind == "reset":
             self._reset()
             return

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,13 +33,15 @@ class _Lines:
         self.label, self.total, self.unit = label, total, unit
         self.done, self.start = 0, time.monotonic()
         self.said = self.start
+        self._counting = threading.Lock()
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        self.done += count
-        now = time.monotonic()
-        if now - self.said >= EVERY_SECONDS:
-            self.said = now
-            self.say("progress", note)
+        with self._counting:  # transfers count from many threads
+            self.done += count
+            now = time.monotonic()
+            if now - self.said >= EVERY_SECONDS:
+                self.said = now
+                self.say("progress", note)
 
     def say(self, name: str, note: str = "") -> None:
         seconds = time.monotonic() - self.start

@@ -1,3 +1,4 @@
+import html
 import json
 import re
 import shutil
@@ -52,6 +53,10 @@ def test_good_photos_pass_and_both_reports_are_written(raw: Path, tmp_path: Path
     assert json.loads((tmp_path / "report" / "report.json").read_text())["formats"] == {"JPEG": 48}
     page = (tmp_path / "report" / "report.html").read_text()
     assert page.count('<img src="data:image/jpeg;base64,') == 24  # twelve samples of each class
+    plots = re.findall(r'<figure class="plot"><figcaption><b>([^<]*)</b>.*?<svg', page)
+    assert plots == ["Photos a class", "Formats", "Width", "Height", "Width over height", "Brightness",
+                     "Brightest spot", "Sharpness"]
+    assert "prefers-color-scheme:dark" in page
     assert not re.search(r"""(?:src|href)=["'](?!data:|#)|url\(|@import|https?://""", page)
 
 
@@ -90,7 +95,13 @@ def test_what_is_in_quarantine_is_shown_with_its_reason(raw: Path, tmp_path: Pat
     (conflict,) = [group for group in report.copies if "refused" in group.problems]
     assert any('action: relabel, label: "dog"' in line for line in conflict.fixes)
     page = (tmp_path / "report" / "report.html").read_text()
-    assert "truncated" in page and "the same photo under cat, dog" in page
+    quarantine = page.split('id="refused"')[1].split("</section>")[0]
+    figures = re.findall(r"<figure.*?</figure>", quarantine)
+    assert len(figures) == 3  # the cut one, and the conflict's two
+    for figure in figures:
+        conflict_of = "the same photo under cat, dog" in figure
+        assert conflict_of == ("<img" in figure) and (conflict_of or "truncated" in figure)  # a picture where there is
+    assert html.escape(conflict.fixes[0]) in page  # the line to add
 
 
 def test_copies_across_classes_break_a_rule_until_a_person_keeps_or_relabels(
@@ -140,6 +151,7 @@ def test_odd_ones_break_a_rule_and_a_kept_one_is_not_listed_again(raw: Path, tmp
     (odd,) = first.report.odd
     assert not first.passed and odd.photo.source == "Cat/logo.jpg" and odd.kind == "graphic"
     assert "BROKEN       share of odd ones out" in first.text()
+    assert html.escape(odd.fix) in (tmp_path / "report" / "report.html").read_text()
     (tmp_path / "fixes.yaml").write_text(odd.fix.replace("action: drop", "action: keep") + "\n")
     second = examined(tmp_path, fixes=tmp_path / "fixes.yaml")
     assert second.passed and not second.report.odd

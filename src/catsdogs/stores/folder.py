@@ -40,6 +40,7 @@ class FolderStore:
             with content.open() as source, partial.open("wb") as file:
                 while piece := source.read(PIECE):
                     file.write(piece)
+                    content.sent(file.tell())
                 file.flush()
                 os.fsync(file.fileno())
             if not _holds(partial, content):

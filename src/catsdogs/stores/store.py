@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -39,11 +39,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Content:
-    """Bytes to store, of known length and sha256 (hex); `open` starts a fresh reader, for every attempt one."""
+    """Bytes to store, of known length and sha256 (hex); `open` starts a fresh reader, for every attempt one.
+
+    `sent` is told how many of them have gone out, by every attempt from the start.
+    """
 
     size: int
     sha256: str
     open: Callable[[], BinaryIO]
+    sent: Callable[[int], object] = field(default=lambda _: None, compare=False)
 
     @classmethod
     def of(cls, data: bytes) -> "Content":

@@ -1,6 +1,7 @@
 """Plain copies: every file of a stage as an object of its own name, for people and programs that browse buckets."""
 
 from catsdogs.errors import CatsdogsError, UsageError
+from catsdogs.log import progress
 from catsdogs.stores.store import Content, Exists, Store
 from catsdogs.versions.disk import LocalFile
 from catsdogs.versions.layout import MANIFEST
@@ -9,7 +10,7 @@ from catsdogs.versions.tree import path_bytes
 
 
 def push_plain(store: Store, prefix: str, files: list[LocalFile], found: list[tuple[str, str, int]], transfers: int,
-               *, claimed: bool) -> int:
+               *, claimed: bool, label: str) -> int:
     """Store those that are not there; returns how many. `claimed`: a version names what lies there already.
 
     What an unfinished push left behind is replaced, or removed where it does not belong; what is claimed never is.
@@ -24,12 +25,17 @@ def push_plain(store: Store, prefix: str, files: list[LocalFile], found: list[tu
     written: list[str] = []
 
     def one(path: str, digest: str, length: int) -> None:
+        if stored(path, digest, length):
+            written.append(path)
+        bar.advance()
+
+    def stored(path: str, digest: str, length: int) -> bool:
         key = prefix + path
         content = Content.file(by_path[path].local)
         if content.sha256 != digest:
             raise CatsdogsError(f"{by_path[path].local} changed while it was being pushed: run the command again.")
         if there.get(key) == length and store.holds(key, content):
-            return
+            return False
         if key in there and claimed:
             raise _other(store, key)
         try:
@@ -37,9 +43,9 @@ def push_plain(store: Store, prefix: str, files: list[LocalFile], found: list[tu
         except Exists:  # by another push, or our own request whose answer was lost
             if not store.holds(key, content):
                 raise _other(store, key) from None
-        written.append(path)
+        return True
 
-    with Transfers(transfers, waiting=transfers) as pool:
+    with progress(label, len(found), unit="files") as bar, Transfers(transfers, waiting=transfers) as pool:
         for row in found:
             pool.start(one, *row)
         if not claimed and not prefix.startswith("models/"):

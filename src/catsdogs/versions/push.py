@@ -115,7 +115,8 @@ class _Push:
             count, size = len(done.files), sum(length for _, _, length in done.files)
             if plain:
                 copied = push_plain(self.store, self.layout.plain(self.commit, stage), seen.files, done.files,
-                                    self.settings.transfers, claimed=before is not None or stage == "raw")
+                                    self.settings.transfers, claimed=before is not None or stage == "raw",
+                                    label=f"push {stage}, plain files")
         if before is None:
             self._write(VersionManifest(
                 commit=self.commit, stage=stage, created=time.time(), files=count, size=size, tree=done.name,
@@ -164,9 +165,11 @@ class _Push:
             if row.pack != PLAIN and shelf.sound_pack(self.layout, row.pack)}
         if stage == "models":
             found, rows, packs, uploaded = *self._plain_rows(files, known), 0, 0
+            bar.advance(len(files))
         else:
             with Transfers(self.settings.transfers) as transfers:
-                packer = Packer(self.store, self.layout, shelf, round(self.settings.pack_megabytes * 1e6), transfers)
+                packer = Packer(self.store, self.layout, shelf, round(self.settings.pack_megabytes * 1e6), transfers,
+                                bar)
                 found = pack_new(files, known, stored, packer, memory, bar)
                 packer.close()
             rows = rows_for(found, stored, packer)

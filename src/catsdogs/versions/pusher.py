@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, BinaryIO
 
@@ -34,17 +34,39 @@ class Uploaded:
 
 
 @dataclass
+class _Going:
+    """A pack on its way: as its bytes go out so many of its files are done, and none twice when it is sent again."""
+
+    bar: Progress | None
+    files: int
+    size: int
+    done: int = 0
+
+    def sent(self, position: int) -> None:
+        done = self.files * position // self.size
+        if self.bar and done > self.done:
+            self.bar.advance(done - self.done)
+            self.done = done
+
+
+@dataclass
 class Packer:
-    """Collects contents into packs of `pack_size` bytes and uploads each as soon as it is full."""
+    """Collects contents into packs of `pack_size` bytes and uploads each as soon as it is full.
+
+    `bar` counts a content when it is sent, not when it is read: reading is far ahead.
+    """
 
     store: Store
     layout: Layout
     shelf: Shelf
     pack_size: int
     transfers: Transfers
+    bar: Progress | None = None
+    added: int = 0
     uploaded: Uploaded = field(default_factory=Uploaded)
     _counting: Any = field(default_factory=Lock)
     _open: Pack | None = None
+    _before: int = 0  # added to earlier packs than the open one
     _places: dict[str, tuple[Pack, int]] = field(default_factory=dict)
 
     def holds(self, digest: str) -> bool:
@@ -53,24 +75,28 @@ class Packer:
     def add(self, digest: str, length: int, pieces: Iterator[bytes]) -> None:
         pack = self._open = self._open or Pack()
         self._places[digest] = (pack, pack.add(digest, length, pieces))
+        self.added += 1
         if pack.size >= self.pack_size:
             self.close()
 
     def close(self) -> None:
         if self._open:
             pack, self._open = self._open, None
-            self.transfers.start(self._upload, pack)
+            files, self._before = self.added - self._before, self.added
+            self.transfers.start(self._upload, pack, files)
 
-    def _upload(self, pack: Pack) -> None:
+    def _upload(self, pack: Pack, files: int) -> None:
         try:
             content = pack.finish(lambda digest: self.layout.pack(digest) in self.shelf.condemned)
+            going = _Going(self.bar, files, content.size)
             there = self.shelf.packs.get(pack.digest)
             if there is None or there.size != content.size:
-                create(self.store, self.layout.pack(pack.digest), content)
+                create(self.store, self.layout.pack(pack.digest), replace(content, sent=going.sent))
                 self.shelf.packs[pack.digest] = Entry(self.layout.pack(pack.digest), content.size, time.time())
                 with self._counting:
                     self.uploaded.packs += 1
                     self.uploaded.size += content.size
+            going.sent(content.size)
         finally:
             pack.close()
 
@@ -112,12 +138,14 @@ def pack_new(files: list[LocalFile], known: dict[str, str], stored: dict[str, Pl
     """
     found = []
     for file in files:
+        before = packer.added
         digest, length = known.get(file.path, ""), file.size
         if not digest or not (digest in stored or packer.holds(digest)):
             digest, length = _take(file, stored, packer)
             memory.learn(file, digest)
         found.append((file.path, digest, length))
-        bar.advance()
+        if packer.added == before:
+            bar.advance()
     return found
 
 
