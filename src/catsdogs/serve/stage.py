@@ -43,7 +43,7 @@ def _one(settings: ServeSettings) -> Served:
 
     with reserved(settings.host, settings.port) as listener:
         address = f"http://{settings.host}:{listener.getsockname()[1]}"
-        Server(app, ready=lambda: event(
+        Server(app, alone=True, ready=lambda: event(
             "serving", address=address, processes=1,
             model=settings.model_path if settings.enable_real_model else "stub")).run(sockets=[listener])
     return Served(address)
