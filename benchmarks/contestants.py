@@ -88,7 +88,7 @@ def install() -> None:
     """Both environments, made or brought up to date."""
     uv = Path(sys.executable).parent / "uv"
     for folder, what in (
-        (PEERS_VENV, ["-r", PEERS / "requirements.txt"]),
+        (PEERS_VENV, ["--compile-bytecode", "-r", PEERS / "requirements.txt"]),
         (SERVE_VENV, ["--compile-bytecode", "--reinstall-package", "catsdogs", "-c", ROOT / "constraints.txt",
                       f"{ROOT}[serve]"]),
     ):

@@ -1,7 +1,6 @@
 """model.onnx -> its card and the network, compiled by OpenVINO for the outputs that are asked for."""
 
 import threading
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from catsdogs.artifacts import CARD_KEY, EVIDENCE_NAME, INPUT_NAME, LOGITS_NAME,
 from catsdogs.errors import CatsdogsError, ModelRefused
 from catsdogs.files import sha256_file
 from catsdogs.images import PREPARATION, Pixels
+from catsdogs.openvino_alone import openvino
 
 REPAIR = "run `catsdogs package` again"
 
@@ -43,14 +43,12 @@ class Compiled:
         return {name: np.array(values) for port, values in answers.items() for name in port.get_names()}
 
     def _compile(self, evidence: bool) -> Any:
-        import openvino
-
         with self._lock:
             if evidence not in self._compiled:
                 results = [port.get_node() for port in self._model.outputs
                            if evidence or EVIDENCE_NAME not in port.get_names()]
-                part = openvino.Model(results, self._model.get_parameters(), "part")
-                self._compiled[evidence] = openvino.Core().compile_model(part, "CPU", self._options)
+                part = openvino().Model(results, self._model.get_parameters(), "part")
+                self._compiled[evidence] = openvino().Core().compile_model(part, "CPU", self._options)
             return self._compiled[evidence]
 
 
@@ -58,15 +56,13 @@ def load_compiled(path: Path, threads: int, exact: bool) -> tuple[Compiled, Mode
     """Read, check and compile `model.onnx`. Raises ModelRefused."""
     model = read_model(path)
     card = card_of(model, path)
-    import openvino
-
     shapes = {name: port.get_partial_shape() for port in (*model.inputs, *model.outputs) for name in port.get_names()}
     if not {INPUT_NAME, LOGITS_NAME, PROBABILITIES_NAME} <= shapes.keys():
         raise ModelRefused(f"{path} has other inputs or outputs than this version serves: {REPAIR}.")
     side = card.image_size
-    if shapes[INPUT_NAME] != openvino.PartialShape([-1, side, side, 3]):
+    if shapes[INPUT_NAME] != openvino().PartialShape([-1, side, side, 3]):
         raise ModelRefused(f"{path} takes no photos of {side} x {side} pixels, which its card promises: {REPAIR}.")
-    row = openvino.PartialShape([-1, len(card.classes)])
+    row = openvino().PartialShape([-1, len(card.classes)])
     if shapes[LOGITS_NAME] != row or shapes[PROBABILITIES_NAME] != row:
         raise ModelRefused(f"{path} names {len(card.classes)} classes but answers another number of them: {REPAIR}.")
     options: dict[str, Any] = {
@@ -105,12 +101,8 @@ def digest(path: Path) -> str:
 
 
 def read_model(path: Path) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # openvino warns about its own deprecated parts
-        import openvino
-
     try:
-        return openvino.Core().read_model(path)
+        return openvino().Core().read_model(path)
     except RuntimeError as error:
         reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")[:120]
         raise ModelRefused(f"{path} is no readable ONNX file ({reason}): {REPAIR}.") from None

@@ -1,5 +1,6 @@
 """Clients that keep asking a service, and say what came back."""
 
+import socket
 import subprocess
 import threading
 import time
@@ -15,6 +16,7 @@ import httpx2 as httpx
 
 from catsdogs.images import encode
 from tests.models import colour_photo
+from tests.serve.malformed import form
 
 PHOTO = encode(colour_photo(1, 5))
 ROUNDS = 600  # of 50 ms
@@ -43,6 +45,36 @@ def load(address: str, clients: int = 6) -> Iterator[Load]:
                     time.sleep(0.01)
                 else:
                     seen.statuses[answer.status_code] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(60)
+
+
+@contextmanager
+def strangers(port: int, clients: int = 8) -> Iterator[Counter[str]]:
+    """So many clients, a new connection for each photo; counts "answered", "refused", and what else became of it."""
+    seen, ended = Counter[str](), threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set() and not seen["refused"]:
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+                    try:
+                        client.sendall(form(PHOTO))
+                        first = client.recv(100)
+                    except OSError as error:
+                        seen[f"lost: {error}"] += 1
+                    else:
+                        seen["answered" if first.startswith(b"HTTP/1.1 200") else f"lost: {first!r}"] += 1
+            except ConnectionRefusedError:
+                seen["refused"] += 1
 
     threads = [threading.Thread(target=ask) for _ in range(clients)]
     for thread in threads:

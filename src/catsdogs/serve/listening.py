@@ -1,11 +1,16 @@
 """Sockets of one port, one for each process: the kernel shares connections out among those that listen."""
 
+import ctypes
 import os
 import socket
+import struct
 
 from catsdogs.errors import CatsdogsError
 
 BACKLOG = 2048
+SO_ATTACH_FILTER = 26  # of asm-generic/socket.h
+# Of each segment the flags of its TCP header: of one that only begins a connection nothing passes, of others all.
+ONLY_SYN = ((0x30, 0, 0, 13), (0x54, 0, 0, 0x12), (0x15, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
 
 
 def reserved(host: str, port: int) -> socket.socket:
@@ -31,6 +36,19 @@ def another(host: str, port: int) -> socket.socket:
 def about_to_listen(listener: socket.socket) -> None:
     """Its connections inherit this, and do not keep the port from the next service once this one has ended."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+def turn_away(listener: socket.socket) -> None:
+    """Let no new connection begin, while those that have begun still arrive, so that the socket can be emptied for good
+    before it is closed: the kernel resets what it has accepted for one that is closed. Who is turned away is not told,
+    asks again after a second, and then finds that nobody listens. It holds for all who share the socket."""
+    program = b"".join(struct.pack("HBBI", *step) for step in ONLY_SYN)
+    kept = ctypes.create_string_buffer(program, len(program))
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(ONLY_SYN),
+                                                                             ctypes.addressof(kept)))
+    except OSError:
+        return  # not Linux: one that comes in the moment between the last look and the end is reset
 
 
 def _bound(host: str, port: int, *, again: bool, share: bool) -> socket.socket:

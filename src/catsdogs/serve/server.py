@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from catsdogs.serve.listening import BACKLOG, about_to_listen
+from catsdogs.serve.listening import BACKLOG, about_to_listen, turn_away
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -16,19 +16,22 @@ GRACE_SECONDS = 20
 LINGER_SECONDS = 1.0
 """How long a connection that is kept open may still bring a request, whose answer then closes it."""
 
+HANDSHAKE_SECONDS = 0.1
+"""How long a connection that had begun when no more were to begin may take to arrive."""
+
 
 class Server(uvicorn.Server):
-    """`ready` is called when it listens.
+    """`ready` is called when it listens. `alone`: nobody else listens on its sockets.
 
     uvicorn closes a socket with what the kernel has accepted for it, and kept connections between two requests. This
     one takes over what waits, and lets kept connections bring one more request, whose answer says that it closes.
     """
 
-    def __init__(self, app: "FastAPI", ready: Callable[[], None]) -> None:
+    def __init__(self, app: "FastAPI", ready: Callable[[], None], *, alone: bool = False) -> None:
         super().__init__(uvicorn.Config(
             app, loop="uvloop", http="httptools", ws="none", access_log=False, server_header=False,
             log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS, backlog=BACKLOG))
-        self._ready = ready
+        self._ready, self._alone = ready, alone
         self._waiting: list[socket.socket] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -39,32 +42,39 @@ class Server(uvicorn.Server):
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in self._waiting if self._alone else []:
+            turn_away(listener)
         for server in self.servers:
             server.close()
-        await self._take_over()
         state = self.server_state
         state.default_headers = [*state.default_headers, (b"connection", b"close")]
         for connection in state.connections:
             cycle = connection.cycle  # type: ignore[union-attr]  # of httptools' protocol, which was chosen above
             if cycle is not None and not cycle.response_complete:
                 cycle.keep_alive = False
+        await self._take_over()
         until = asyncio.get_running_loop().time() + LINGER_SECONDS
         while state.connections and not self.force_exit and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(0.01)
         await super().shutdown(sockets)
 
     async def _take_over(self) -> None:
-        """Connections that the kernel has accepted, and nobody has fetched."""
+        """Connections that the kernel has accepted, and nobody has fetched, and those that are about to arrive."""
         loop = asyncio.get_running_loop()
-        for listener in self._waiting:
-            listener.setblocking(False)
-            with listener:
+        until, ended = loop.time() + HANDSHAKE_SECONDS, False
+        while not ended:
+            ended = loop.time() >= until  # so that the last look comes after it
+            for listener in self._waiting:
+                listener.setblocking(False)
                 while True:
                     try:
                         connection, _ = listener.accept()
                     except OSError:  # there is none left
                         break
                     await loop.connect_accepted_socket(self._protocol, connection)
+                if ended:
+                    listener.close()
+            await asyncio.sleep(0.01)
 
     def _protocol(self) -> Any:
         return self.config.http_protocol_class(  # type: ignore[call-arg]

@@ -12,6 +12,7 @@ from typing import Any
 
 from catsdogs.log import event
 from catsdogs.machine import cores
+from catsdogs.openvino_alone import openvino
 from catsdogs.serve.listening import reserved
 from catsdogs.serve.shared import Shared
 from catsdogs.serve.start import start
@@ -42,7 +43,7 @@ def _one(settings: ServeSettings) -> Served:
 
     with reserved(settings.host, settings.port) as listener:
         address = f"http://{settings.host}:{listener.getsockname()[1]}"
-        Server(app, ready=lambda: event(
+        Server(app, alone=True, ready=lambda: event(
             "serving", address=address, processes=1,
             model=settings.model_path if settings.enable_real_model else "stub")).run(sockets=[listener])
     return Served(address)
@@ -63,7 +64,7 @@ def _several(settings: ServeSettings, count: int) -> Served:
 def _imported() -> Callable[[Shared], None]:
     """Import once what every process needs, before any is forked: they share its memory, and start at once."""
     with ThreadPoolExecutor(1) as beside:
-        engine = beside.submit(import_module, "openvino")
+        engine = beside.submit(openvino)
         for name in ("catsdogs.serve.app", "catsdogs.serve.server", "uvicorn.lifespan.on",
                      "uvicorn.protocols.http.httptools_impl", "uvloop"):
             import_module(name)

@@ -13,7 +13,7 @@ from types import FrameType
 
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.log import event
-from catsdogs.serve.listening import another, reserved
+from catsdogs.serve.listening import another, reserved, turn_away
 from catsdogs.serve.shared import Shared
 from catsdogs.serve.worker import work
 from catsdogs.settings.serving import ServeSettings
@@ -206,6 +206,7 @@ class Supervisor:
         self.stopping = True
         for place in self.places:
             if place.listener is not None:
+                turn_away(place.listener)
                 place.listener.close()  # the workers have the last hold of it, and empty it before they let go
         for worker in self.workers():
             worker.tell(signal.SIGTERM)
