@@ -32,7 +32,7 @@ LAYERS = [
     ["storage"],
     ["stores"],
     ["tables", "images"],
-    ["log", "settings", "machine"],
+    ["log", "settings", "machine", "seal"],
     ["files"],
     ["errors", "names"],
 ]
