@@ -71,11 +71,12 @@ def colour_photos(train: int = 40, val: int = 12, test: int = 12) -> PackedPhoto
 
 def trained(
     photos: PackedPhotos, epochs: int = 3, *, variant: str = "baseline", batch_size: int = 16,
-    learning_rate: float = 0.003, seed: int = 1, seconds: float | None = None, **options: object,
+    learning_rate: float = 0.003, seed: int = 1, seconds: float | None = None, standardised: bool = True,
+    **options: object,
 ) -> Training:
     torch.manual_seed(1)
     network = build(variant, 2)
-    if isinstance(network, Plain):
+    if standardised and isinstance(network, Plain):
         standardise(network, torch.from_numpy(photos.train.pixels))
     plan = Plan(recipe=RECIPES[variant], epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
                 seconds=seconds)

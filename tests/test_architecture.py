@@ -32,7 +32,7 @@ LAYERS = [
     ["storage"],
     ["stores"],
     ["tables", "images"],
-    ["log", "settings", "machine", "openvino_alone"],
+    ["log", "settings", "machine", "openvino_alone", "seal"],
     ["files"],
     ["errors", "names"],
 ]

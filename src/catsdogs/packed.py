@@ -20,10 +20,12 @@ from catsdogs.files import PARTIAL, digest_of, sha256
 from catsdogs.images import PREPARATION, Pixels, prepare
 from catsdogs.log import event, progress
 from catsdogs.pool import chunked
+from catsdogs.seal import check_seal, seal
 
 CHUNK = 32
 CACHE = ".packed"
 DONE = "done.npy"
+ARRAYS = {split: f"{split}.npy" for split in SPLIT_NAMES}
 
 Also = Callable[[SplitRow, Pixels], None]
 
@@ -73,7 +75,7 @@ def pack(data_dir: Path, rows: list[SplitRow], image_size: int, *, engine: Engin
     """
     final = _folder(data_dir, rows, image_size)
     partial = final.with_name(final.name + PARTIAL)
-    if final.exists() and also is None:
+    if final.exists() and (also is None or not _sound(final)):
         shutil.rmtree(final)  # damaged, or nobody would ask
     if not final.exists():
         _forget_others(final)
@@ -87,8 +89,17 @@ def pack(data_dir: Path, rows: list[SplitRow], image_size: int, *, engine: Engin
         for count in engine.map(_prepare_chunk, work, chunked(places, CHUNK)):
             bar.advance(count)
     if not final.exists():
+        seal(partial, ARRAYS.values())
         partial.rename(final)
     return final
+
+
+def _sound(folder: Path) -> bool:
+    try:
+        check_seal(folder, ARRAYS.values())
+        return True
+    except (OSError, ValueError):
+        return False
 
 
 @dataclass(frozen=True)
@@ -133,6 +144,7 @@ def _prepare(path: Path, digest: str, image_size: int) -> Pixels:
 
 def _mapped(data_dir: Path, about: Preprocessed, rows: list[SplitRow]) -> PackedPhotos:
     folder = _folder(data_dir, rows, about.image_size)
+    check_seal(folder, ARRAYS.values())
     index = {label: number for number, label in enumerate(about.classes)}
     splits = {}
     for split in SPLIT_NAMES:
@@ -172,7 +184,7 @@ def _allocate(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def _array(folder: Path, split: str) -> Path:
-    return folder / f"{split}.npy"
+    return folder / ARRAYS[split]
 
 
 def _of(rows: list[SplitRow], split: str) -> list[SplitRow]:

@@ -14,6 +14,7 @@ from PIL import Image
 from catsdogs.artifacts import Preprocessed, read_manifest, read_splits
 from catsdogs.cli import main
 from catsdogs.errors import CatsdogsError, UsageError
+from catsdogs.files import sha256_file
 from catsdogs.images import prepare
 from catsdogs.ingest.stage import ingest
 from catsdogs.packed import open_packed
@@ -96,19 +97,64 @@ def test_another_seed_leaves_no_stale_photo(ingested: Path) -> None:
     assert files == {row.path for row in read_splits(output)}
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "other-shape"])
-def test_damaged_arrays_are_made_again(ingested: Path, damage: str) -> None:
+@pytest.mark.parametrize("again", ["train", "preprocess"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "other-shape", "overwritten", "no-seal", "odd-seal"])
+def test_damaged_arrays_are_made_again(
+    ingested: Path, damage: str, again: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = run(ingested)
     expected = np.array(open_packed(output).train.pixels)
     (folder,) = (output.parent / ".packed").iterdir()
     if damage == "missing":
         shutil.rmtree(folder)
+    elif damage == "overwritten":
+        _overwrite(folder / "train.npy")
+    elif damage == "no-seal":
+        (folder / "seal.json").unlink()
+        _overwrite(folder / "train.npy")
+    elif damage == "odd-seal":
+        (folder / "seal.json").write_text('{"val.npy": 7}')
+        _overwrite(folder / "train.npy")
     elif damage == "truncated":
         data = (folder / "train.npy").read_bytes()
         (folder / "train.npy").write_bytes(data[:-100])
     else:
         np.save(folder / "train.npy", np.zeros((1, 2, 2, 3), dtype=np.uint8))
+    if again == "preprocess":
+        run(ingested)
+    capsys.readouterr()
     assert np.array_equal(open_packed(output).train.pixels, expected)
+    assert ("missing or damaged" in capsys.readouterr().err) == (again == "train")
+
+
+def _overwrite(path: Path) -> None:
+    """A few bytes in the middle, as another program or a damaged copy would: the length and the header stay."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        before = file.read(64)
+        file.seek(-64, os.SEEK_CUR)
+        file.write(bytes(255 - value for value in before))
+
+
+def test_arrays_that_were_copied_are_read_once_and_not_made_again(
+    ingested: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = run(ingested)
+    moved = ingested.parent / "elsewhere"
+    shutil.copytree(output.parent / ".packed", moved / ".packed")  # with other inodes
+    shutil.copytree(output, moved / "processed")
+    capsys.readouterr()
+    read: list[str] = []
+
+    def digest(path: Path) -> str:
+        read.append(path.name)
+        return sha256_file(path)
+
+    monkeypatch.setattr("catsdogs.seal.sha256_file", digest)
+    for _ in range(2):
+        open_packed(moved / "processed")
+    assert sorted(read) == ["test.npy", "train.npy", "val.npy"]
+    assert "packing" not in capsys.readouterr().err
 
 
 def test_a_changed_or_missing_ingested_photo_is_named(ingested: Path) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -27,6 +27,7 @@ from catsdogs.weights import load_plain
 DOING = ("starting", "step", "saving", "validating", "ending")
 LONGEST = 300.0  # seconds of one process
 STOPPED = 143
+Moment = Literal["before", "within", "after"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Child:
 
 def _command(
     settings: TrainSettings, doing: "Synchronized[int]", steps: "Synchronized[int]", said: str,
-    save_seconds: float | None,
+    save_seconds: float | None, dies: tuple[int, Moment] | None,
 ) -> None:
     from catsdogs.cli import guarded
     from catsdogs.train import checkpoint, device, loop, stage
@@ -62,6 +63,8 @@ def _command(
     tells(checkpoint.Checkpoint, "save", "saving")
     tells(loop._Keeper, "validated", "validating")
     tells(stage, "calibrate", "ending", then="ending")
+    if dies is not None:
+        _die_validating(loop, *dies)
     device.cores = lambda: 1  # a tiny network gains nothing from a second thread, and waits for it on a busy machine
     if save_seconds is not None:
         loop.SAVE_SECONDS = save_seconds
@@ -70,12 +73,41 @@ def _command(
     os._exit(status)
 
 
-def start(settings: TrainSettings, said: Path, save_seconds: float | None = None) -> Child:
-    """The training in a process of its own; `save_seconds` instead of a minute between its checkpoints."""
+def _die_validating(loop: Any, number: int, moment: Moment) -> None:
+    """SIGKILL at a moment of the n-th validation, from 1. A signal from outside would come too late: it takes 5 ms."""
+    validated, batches, count = loop._Keeper.validated, loop.evaluation_batches, 0
+
+    def die(at: Moment) -> None:
+        if at == moment and count == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def dying(*arguments: Any, **named: Any) -> Any:
+        nonlocal count
+        count += 1
+        die("before")
+        result = validated(*arguments, **named)
+        die("after")
+        return result
+
+    def some(*arguments: Any, **named: Any) -> Any:
+        for batch in batches(*arguments, **named):
+            yield batch
+            die("within")  # once this batch has been answered
+
+    loop._Keeper.validated, loop.evaluation_batches = dying, some
+
+
+def start(
+    settings: TrainSettings, said: Path, save_seconds: float | None = None, dies: tuple[int, Moment] | None = None
+) -> Child:
+    """The training in a process of its own; `save_seconds` instead of a minute between its checkpoints.
+
+    With `dies` it is killed in its n-th validation.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["catsdogs.train.stage", "catsdogs.cli"])
     doing, steps = context.Value("i", 0), context.Value("i", 0)
-    process = context.Process(target=_command, args=(settings, doing, steps, str(said), save_seconds))
+    process = context.Process(target=_command, args=(settings, doing, steps, str(said), save_seconds, dies))
     process.start()
     return Child(process, doing, steps)
 

@@ -20,6 +20,8 @@ from catsdogs.nets.registry import build
 from catsdogs.packed import Packed, PackedPhotos
 from catsdogs.train.checkpoint import Checkpoint
 from catsdogs.train.loop import answers
+from catsdogs.train.prepare import _fit_to_photos
+from catsdogs.train.recipe import recipe_for
 from catsdogs.train.report import calibrate, judge
 from catsdogs.weights import WeightsCard, save_weights
 from tests.models import CLASSES, CPU, LINEAGE, colour_photos, trained
@@ -75,6 +77,27 @@ def test_photos_of_2048_px_are_answered_one_at_a_time() -> None:
     assert [at_once(side) for side in (8, 224, 448, 2048)] == [32, 32, 8, 1]
 
 
+def enlarged(photos: PackedPhotos, times: int) -> PackedPhotos:
+    def larger(split: Packed) -> Packed:
+        return replace(split, pixels=split.pixels.repeat(times, axis=1).repeat(times, axis=2))
+
+    about = photos.about.model_copy(update={"image_size": photos.about.image_size * times})
+    return PackedPhotos(about, larger(photos.train), larger(photos.val), larger(photos.test))
+
+
+def test_photos_of_2048_px_are_trained_one_at_a_time(peak: Callable[[], int]) -> None:
+    photos = enlarged(colour_photos(train=1, val=1, test=1), 128)
+    training = trained(photos, epochs=1, standardised=False)
+    assert training.steps == 1 and peak() == 1
+    assert all(torch.isfinite(weight).all() for weight in training.network.parameters())
+
+
+def test_large_photos_are_looked_at_a_few_at_a_time_before_training(peak: Callable[[], int]) -> None:
+    photos = enlarged(colour_photos(train=4, val=1, test=1), 80)  # 8 of 1,280 px
+    _fit_to_photos(build("baseline", 2), recipe_for("baseline"), photos, seed=1)
+    assert peak() == 4
+
+
 @pytest.fixture
 def peak(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """The most photos that the first layer of `baseline` has seen at once."""
@@ -90,14 +113,8 @@ def peak(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return lambda: seen[0]
 
 
-def test_large_photos_are_trained_and_exported_a_few_at_a_time(tmp_path: Path, peak: Callable[[], int]) -> None:
-    few = colour_photos(train=3, val=3, test=2)
-
-    def large(split: Packed) -> Packed:
-        return replace(split, pixels=split.pixels.repeat(40, axis=1).repeat(40, axis=2))  # 640 px: 3 at a time
-
-    about = few.about.model_copy(update={"image_size": 640})
-    photos = PackedPhotos(about, large(few.train), large(few.val), large(few.test))
+def test_large_photos_are_answered_and_exported_a_few_at_a_time(tmp_path: Path, peak: Callable[[], int]) -> None:
+    photos = enlarged(colour_photos(train=3, val=3, test=2), 40)  # 640 px: 3 at a time
     network = build("baseline", 2).eval()
     answers(network, photos.val, CPU)
     card = WeightsCard(variant="baseline", classes=CLASSES, image_size=640, temperature=1.0, metrics={},

@@ -54,7 +54,11 @@ def test_training_leaves_everything_the_specification_names(data_dir: Path, tmp_
     assert run.data.params | {"model_variant": "wider", "epochs": "2", "batch_size": "16", "learning_rate": "0.001",
                               "image_size": "16"} == run.data.params
     assert run.data.metrics["test_accuracy"] == metrics.test_accuracy
-    assert {"best_val_accuracy", "test_loss", "val_loss"} <= run.data.metrics.keys()
+    assert {"best_val_accuracy", "test_loss", "val_loss", "step_loss", "step_images_per_second"} <= \
+        run.data.metrics.keys()
+    assert len(client.get_metric_history(run.info.run_id, "val_loss")) == 2, "a curve, not its last point"
+    (dataset,) = [given.dataset for given in run.inputs.dataset_inputs]
+    assert dataset.digest == str(metrics.lineage.splits_digest)[:36]
     logged = {Path(file.path).name for file in client.list_artifacts(run.info.run_id)}
     assert {"model.pt", "model.onnx", "metrics.json", "confusion_matrix.png", "loss_curve.png",
             "curves.png"} <= logged

@@ -7,7 +7,10 @@ from torch.nn import functional
 from catsdogs.nets.fast import Fast
 from catsdogs.nets.plain import Plain
 
-PHOTOS = 128
+PHOTOS = 128  # of up to 224 px; of larger ones as many as have so many pixels
+FEWEST = 4
+"""Photos that tell how features differ from photo to photo. At 2,048 px the first layer of `baseline` makes 0.5 GB of
+each: 26 photos at once took 21 GB, and the system ended the process."""
 FLOOR = 0.01
 """Added to the variance along each direction of patches, or faint ones, which are noise, would be blown up."""
 

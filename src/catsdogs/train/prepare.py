@@ -10,7 +10,7 @@ from catsdogs.familiarity import FIT_ON
 from catsdogs.files import digest_of
 from catsdogs.machine import crowding, seconds_alive
 from catsdogs.nets.fast import Fast
-from catsdogs.nets.network import Network
+from catsdogs.nets.network import Network, at_once
 from catsdogs.nets.plain import Plain
 from catsdogs.nets.pretrained import Pretrained, takes_photos_of
 from catsdogs.nets.registry import build, smallest_side, variant_name
@@ -22,7 +22,7 @@ from catsdogs.storage import open_store
 from catsdogs.train.batches import TrainingBatches
 from catsdogs.train.checkpoint import Checkpoint
 from catsdogs.train.device import Device, choose
-from catsdogs.train.initial import PHOTOS, standardise, whiten
+from catsdogs.train.initial import FEWEST, PHOTOS, standardise, whiten
 from catsdogs.train.loop import seconds_a_photo
 from catsdogs.train.plan import Plan
 from catsdogs.train.processes import Processes
@@ -79,8 +79,9 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
 
 def _fit_to_photos(network: Network, recipe: Recipe, photos: PackedPhotos, seed: int) -> None:
     packed = photos.about.image_size
-    batches = TrainingBatches(photos.train, PHOTOS, seed, recipe.augmentation)
-    pixels, _ = batches.get(0, 0, recipe.side(0, packed, packed))
+    side = recipe.side(0, packed, packed)
+    batches = TrainingBatches(photos.train, max(FEWEST, at_once(side, PHOTOS)), seed, recipe.augmentation)
+    pixels, _ = batches.get(0, 0, side)
     if recipe.initial == "standardised":
         assert isinstance(network, Plain)
         standardise(network, pixels)
