@@ -1,5 +1,5 @@
-"""`make bench-training`: how accurate `fast` is after 25 s, 5, 15 and 40 minutes, beside the plain recipe, and what a
-pretrained backbone makes of 5 minutes.
+"""`make bench-training`: how accurate `fast` is after 25 s, 5, 15 and 40 minutes, by itself and with a teacher, beside
+the plain recipe, and what the teacher's own network makes of 5 minutes.
 
 Goes on where it stopped (a line a run in benchmarks/race.jsonl); the summary is benchmarks/TRAINING.md. Wall clock is
 of the whole command: imports, training from packed arrays, test, calibration and export.
@@ -19,7 +19,12 @@ HERE = Path(__file__).parent
 LINES, SUMMARY = HERE / "race.jsonl", HERE / "TRAINING.md"
 SIDES = {"25s": 64, "5m": 128, "15m": 128, "40m": 128}
 """Side of the served photos for each budget: in 25 s photos of 128 px would be seen twice."""
-PRETRAINED = ("pretrained:efficientnet-lite0", "5m")
+TEACHER = "efficientnet-lite0"
+VARIANTS = {  # name -> --model-variant, --teacher
+    "fast": ("fast", ""), "fast taught": ("fast", TEACHER), "pretrained": (f"pretrained:{TEACHER}", ""),
+}
+RUNS = (("fast", "25s"), ("fast", "5m"), ("fast taught", "5m"), ("fast taught", "15m"), ("fast taught", "40m"),
+        ("pretrained", "5m"))
 PUBLISHED = 0.668  # of the plain recipe's two epochs
 EPOCHS_TO_PUBLISHED = 2
 
@@ -39,8 +44,10 @@ def prepared(photos: Path, work: Path, side: int) -> Path:
 
 
 def race(folder: Path, variant: str, budget: str, seed: int, batch: int, rate: float, work: Path) -> dict:
+    network, teacher = VARIANTS[variant]
     answer, seconds, peak = catsdogs(
-        "train", "--data-dir", folder, "--model-variant", variant, "--time-budget", budget, "--seed", seed,
+        "train", "--data-dir", folder, "--model-variant", network, "--teacher", teacher,
+        "--time-budget", budget, "--seed", seed,
         "--batch-size", batch, "--learning-rate", rate, "--output-model", work / "model.pt",
         "--artifact-dir", work / "training", "--mlflow-tracking-uri", "none", "--no-resume")
     return {"variant": variant, "budget": budget, "seed": seed, "side": SIDES[budget], "wall_seconds": seconds,
@@ -62,13 +69,14 @@ def summary(rows: list[dict], photos: str, train: int) -> str:
     lines = [
         "# Results of `make bench-training`", "",
         f"{date.today()}, {processor()}, {photos}, {train:,} training photos. Accuracy is of the served single model "
-        "on the test split; mirrored is the mean with the mirror image, which is not served. With several seeds the "
+        f"on the test split. Taught: `--teacher {TEACHER}`; pretrained: that network itself, fine-tuned; `fast` alone "
+        "saw no other photos. Mirrored is the mean with the mirror image, which is not served. With several seeds the "
         "median, and lowest to highest.", "",
         "| variant | budget | side | runs | wall seconds | accuracy | log-loss | mirrored: accuracy | log-loss | "
         "calibration error | AUC | images/s | input | memory |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for variant, budget in [*(("fast", budget) for budget in SIDES), PRETRAINED]:
+    for variant, budget in RUNS:
         mine = [row for row in rows if (row.get("variant"), row.get("budget")) == (variant, budget)]
         if mine:
             lines.append("| " + " | ".join([
@@ -103,6 +111,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="zip or folder of real photos")
     parser.add_argument("--work", type=Path, default=Path("build/race"), help="folder that is kept between calls")
     parser.add_argument("--budgets", nargs="+", default=list(SIDES), choices=list(SIDES))
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=0.002)
@@ -116,8 +125,9 @@ def main() -> None:
         with LINES.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
-    runs = [("fast", budget, seed) for budget in arguments.budgets for seed in arguments.seeds]
-    for variant, budget, seed in [*runs, (*PRETRAINED, arguments.seeds[0])]:
+    runs = [(*run, seed) for run in RUNS for seed in arguments.seeds
+            if run[0] in arguments.variants and run[1] in arguments.budgets]
+    for variant, budget, seed in runs:
         if not any([row.get(name) for name in ("variant", "budget", "seed")] == [variant, budget, seed]
                    for row in rows):
             note(race(folders[SIDES[budget]], variant, budget, seed, arguments.batch_size, arguments.learning_rate,
