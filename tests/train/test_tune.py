@@ -12,7 +12,7 @@ from catsdogs.cli import main
 from catsdogs.errors import UsageError
 from catsdogs.settings.tuning import TuneSettings
 from catsdogs.train.tune.params import changed, difference
-from catsdogs.train.tune.stage import tune
+from catsdogs.train.tune.stage import FIRST_WHOLE, tune
 
 optuna = pytest.importorskip("optuna")
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("tune")]
@@ -71,6 +71,18 @@ def test_a_loss_that_is_no_number_ends_a_trial_not_the_search(
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{settings.artifact_dir}/study.db")
     assert [trial.state.name for trial in study.trials] == ["PRUNED", "PRUNED"]
     assert "lower --learning-rate" in study.trials[0].user_attrs["because"]
+
+
+def test_a_trial_that_is_worse_than_most_is_given_up_on_the_way(settings: TuneSettings) -> None:
+    tune(settings.model_copy(update={"trials": 1}))
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{settings.artifact_dir}/study.db")
+    known = study.trials[0]
+    for _ in range(FIRST_WHOLE):  # as if others had been better than any can be
+        study.add_trial(optuna.trial.create_trial(
+            params=known.params, distributions=known.distributions, value=2.0, intermediate_values={1: 2.0, 2: 2.0}))
+    tune(settings.model_copy(update={"trials": FIRST_WHOLE + 2}))
+    assert [trial.state.name for trial in study.trials[-2:]] == ["COMPLETE", "PRUNED"]
+    assert study.trials[-1].user_attrs["because"] == "worse than most at this point"
 
 
 def test_killed_it_goes_on_and_two_processes_share_the_trials(settings: TuneSettings) -> None:
