@@ -47,7 +47,8 @@ def main() -> None:
     work = WORK / hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:8]
     files = photos_of(source, work / "photos")
     photos = [file.read_bytes() for file in files]
-    models = {"baseline": trained(source, "baseline", work), "fast": arguments.model or trained(source, "fast", work)}
+    fast = arguments.model or trained(source, "fast", work)
+    models = {"baseline": trained(source, "baseline", work), "fast": fast.resolve()}  # servers start in other folders
     key = _key(models, arguments.seconds)
     rows = _rows(key)
     expected = {name: answered_by_torch(model, photos, work) for name, model in models.items()}
