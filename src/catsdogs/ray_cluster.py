@@ -47,19 +47,18 @@ class Cluster:
         remote = ray.remote(_call).options(num_cpus=1, max_retries=LOSSES, retry_exceptions=False)
         remaining = iter(tasks)
         waiting: deque[ray.ObjectRef[Any]] = deque()
-        try:
-            while True:
-                room = IN_FLIGHT * self._cores() - len(waiting)
-                waiting.extend(remote.remote(work, reference, task)
-                               for task in itertools.islice(remaining, max(0, room)))
-                if not waiting:
-                    return
-                answer = _answer(waiting[0])
-                waiting.popleft()
-                yield answer
-        finally:
-            for unfinished in waiting:
-                ray.cancel(unfinished, force=True)
+        # Where this ends early, what is in flight ends by itself or with the cluster. Ray 2.60 may not be asked to cancel
+        # it: of a task that is answered in that moment it "tried to complete a task that was not pending", and ends this
+        # whole process.
+        while True:
+            room = IN_FLIGHT * self._cores() - len(waiting)
+            waiting.extend(remote.remote(work, reference, task)
+                           for task in itertools.islice(remaining, max(0, room)))
+            if not waiting:
+                return
+            answer = _answer(waiting[0])
+            waiting.popleft()
+            yield answer
 
     def _cores(self) -> int:
         """Of the cluster as it is now: machines join and leave."""

@@ -141,7 +141,7 @@ def _lineage(settings: TrainSettings, variant: str, photos: PackedPhotos) -> Lin
         parameters={
             "model_variant": variant, "epochs": settings.epochs, "batch_size": settings.batch_size,
             "learning_rate": settings.learning_rate, "seed": settings.seed, "time_budget": settings.time_budget,
-            "teacher": settings.teacher, "image_size": about.image_size,
+            "teacher": settings.teacher or None, "image_size": about.image_size,
             "split_seed": about.seed, "train_ratio": about.train_ratio, "val_ratio": about.val_ratio,
         },
     )
