@@ -47,9 +47,9 @@ class Cluster:
         remote = ray.remote(_call).options(num_cpus=1, max_retries=LOSSES, retry_exceptions=False)
         remaining = iter(tasks)
         waiting: deque[ray.ObjectRef[Any]] = deque()
-        # Where this ends early, what is in flight ends by itself or with the cluster. Ray 2.60 may not be asked to cancel
-        # it: of a task that is answered in that moment it "tried to complete a task that was not pending", and ends this
-        # whole process.
+        # Where this ends early, what is in flight ends by itself or with the cluster. Ray 2.60 may not be asked to
+        # cancel it: of a task that is answered in that moment it "tried to complete a task that was not pending", and
+        # ends this whole process.
         while True:
             room = IN_FLIGHT * self._cores() - len(waiting)
             waiting.extend(remote.remote(work, reference, task)
