@@ -63,7 +63,9 @@ def test_a_crowded_machine_is_left_more_time_for_what_comes_after(
 def test_a_budget_that_a_crowded_machine_cannot_keep_names_one_that_it_can(
     photos: PackedPhotos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert seconds_left(photos, monkeypatch, 1.0, budget=60) == 44
-    with pytest.raises(UsageError, match="--time-budget 60s is too short here: 70 s .* give at least 105s"):
+    needed = round(10 + 10 * SECONDS_AFTER)
+    assert seconds_left(photos, monkeypatch, 1.0, budget=60) == 60 - 10 - SECONDS_AFTER
+    with pytest.raises(UsageError, match=f"--time-budget 60s is too short here: {needed} s .* "
+                                         f"give at least {1.5 * needed:.0f}s"):
         seconds_left(photos, monkeypatch, 10.0, budget=60)
-    assert seconds_left(photos, monkeypatch, 10.0, budget=105) == 35
+    assert seconds_left(photos, monkeypatch, 10.0, budget=1.5 * needed) == needed / 2
