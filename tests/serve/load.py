@@ -46,15 +46,8 @@ def load(address: str, clients: int = 6) -> Iterator[Load]:
                 else:
                     seen.statuses[answer.status_code] += 1
 
-    threads = [threading.Thread(target=ask) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    try:
+    with asking(ask, clients, ended):
         yield seen
-    finally:
-        ended.set()
-        for thread in threads:
-            thread.join(60)
 
 
 @contextmanager
@@ -76,11 +69,18 @@ def strangers(port: int, clients: int = 8) -> Iterator[Counter[str]]:
             except ConnectionRefusedError:
                 seen["refused"] += 1
 
+    with asking(ask, clients, ended):
+        yield seen
+
+
+@contextmanager
+def asking(ask: Callable[[], None], clients: int, ended: threading.Event) -> Iterator[None]:
+    """So many threads that ask until they are told to end."""
     threads = [threading.Thread(target=ask) for _ in range(clients)]
     for thread in threads:
         thread.start()
     try:
-        yield seen
+        yield
     finally:
         ended.set()
         for thread in threads:

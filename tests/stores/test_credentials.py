@@ -1,17 +1,17 @@
 """Credentials that run out during a long transfer are fetched anew by themselves, from real servers that grant them."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from catsdogs.stores.amazon import Amazon
 from catsdogs.stores.gcs import GcsStore
+from tests.servers import answering
 
 SHORT, LONG = 100, 3600  # seconds; clients fetch a new one some minutes before the old one ends
 UNSET = ("GOOGLE_APPLICATION_CREDENTIALS", "NO_GCE_CHECK", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE",
@@ -51,14 +51,8 @@ def granting(answer: Callable[[str, int], dict[str, object]]) -> Iterator[tuple[
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield server.server_address[1], granted
-        finally:
-            server.shutdown()
-            thread.join()
+    with answering(Handler) as port:
+        yield port, granted
 
 
 def token(path: str, before: int) -> dict[str, object]:

@@ -1,10 +1,9 @@
 """What goes wrong on the way is tried again, and what cannot be mended is said at once."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from catsdogs.stores import http
 from catsdogs.stores.store import Content, Exists, Store
 from tests.buckets import Servers, environment, new_bucket
 from tests.faults import GARBLED, KINDS, Faults, proxy
+from tests.servers import answering
 
 DATA = bytes(range(256)) * 300
 
@@ -138,14 +138,8 @@ def amazons_check() -> Iterator[tuple[int, list[bytes]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield server.server_address[1], stored
-        finally:
-            server.shutdown()
-            thread.join()
+    with answering(Handler) as port:
+        yield port, stored
 
 
 def test_what_never_gets_better_is_given_up(shaky: tuple[Store, Faults], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ class TrainSettings(RecordedSettings):
     pretrained:<hub name or folder>; auto tries the first three within --time-budget."""
     teacher: str = ""
     """Pretrained network whose features are learned beside the labels (efficientnet-lite0, a hub name or folder):
-    `fast` is then about 1.5 points more accurate after the same time, and answers as fast."""
+    `fast` is then about a point more accurate after five minutes, and answers as fast."""
     target_error: Share = 0.02
     """Share of wrong answers to allow above the confidence that `unsure` answers lie below."""
     seed: int = 42
