@@ -81,7 +81,8 @@ def trained(
     plan = Plan(recipe=RECIPES[variant], epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
                 seconds=seconds)
     named = {"device": CPU, "checkpoint": NoCheckpoint(), "after_epoch": lambda row: None} | options
-    return fit(network, photos.train, photos.val, plan, variant=variant, **named)  # type: ignore[arg-type]
+    state = named["checkpoint"].load()  # type: ignore[attr-defined]
+    return fit(network, photos.train, photos.val, plan, variant=variant, state=state, **named)  # type: ignore[arg-type]
 
 
 def write_model(folder: Path, photos: PackedPhotos) -> Path:

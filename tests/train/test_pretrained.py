@@ -8,18 +8,22 @@ import pytest
 import torch
 
 from catsdogs.cli import main
-from catsdogs.errors import ModelRefused, UsageError
+from catsdogs.errors import CatsdogsError, ModelRefused, UsageError
 from catsdogs.nets.pretrained import Pretrained, from_hub
 from catsdogs.nets.registry import build
 from catsdogs.predictor import load_predictor
 from catsdogs.reports import TrainingMetrics
 from catsdogs.settings.training import LITE0
-from catsdogs.train.loop import let_rest
+from catsdogs.train import prepare
+from catsdogs.train.initial import fit_head
+from catsdogs.train.loop import answers
+from catsdogs.train.prepare import HEAD_SHARE
+from catsdogs.train.processes import ALONE
 from catsdogs.train.recipe import recipe_for
 from catsdogs.train.stage import train
 from catsdogs.weights import load_weights
 from tests.backbones import write_resnet
-from tests.models import train_settings
+from tests.models import CPU, colour_photos, train_settings
 
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers', about its own parts
@@ -71,29 +75,60 @@ def test_the_weights_of_the_backbone_are_used_and_its_own_normalisation(resnet: 
     assert torch.allclose(white, torch.full_like(white, 2.0))
 
 
-def test_the_head_learns_first_and_layers_near_the_photo_least(resnet: Path) -> None:
+def test_the_head_begins_as_a_regression_on_what_the_backbone_sees(resnet: Path) -> None:
+    photos, network = colour_photos(), build(f"pretrained:{resnet}", 2)
+    assert isinstance(network, Pretrained)
+    before = {name: tensor.clone() for name, tensor in network.backbone.state_dict().items()}
+    fit_head(network, photos.train, CPU, most=1000)
+    logits = answers(network, photos.val, CPU)
+    assert (logits.argmax(1) == photos.val.labels).all(), "red and blue, which any backbone tells apart"
+    after = network.backbone.state_dict()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in after.items())
+
+
+def test_damaged_weights_of_a_backbone_are_named(resnet: Path) -> None:
+    network = build(f"pretrained:{resnet}", 2)
+    assert isinstance(network, Pretrained)
+    next(iter(network.backbone.parameters())).data.fill_(float("nan"))
+    with pytest.raises(CatsdogsError, match="its weights are damaged"):
+        fit_head(network, colour_photos().train, CPU, most=1000)
+
+
+def test_a_time_budget_limits_the_photos_that_the_head_is_fitted_to(
+    resnet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "crowding", lambda: 2.0)
+    monkeypatch.setattr(prepare, "seconds_a_photo", lambda network, side, device: 0.01)
+    network, photos = build(f"pretrained:{resnet}", 2), colour_photos()
+    assert prepare._head_photos(60, network, photos, CPU) == HEAD_SHARE * 60 / 0.02
+    assert prepare._head_photos(None, network, photos, CPU) == prepare.HEAD_PHOTOS
+
+
+def test_a_run_that_goes_on_does_not_fit_the_head_again(
+    resnet: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = train_settings(data_dir, tmp_path, model_variant=f"pretrained:{resnet}", resume=True)
+    prepare.prepare(settings, ALONE).checkpoint.save({})
+    monkeypatch.setattr(prepare, "fit_head", lambda *arguments: pytest.fail("the head was fitted again"))
+    assert prepare.prepare(settings, ALONE).state is not None
+    with pytest.raises(pytest.fail.Exception):
+        prepare.prepare(settings.model_copy(update={"seed": 7}), ALONE)
+
+
+def test_layers_near_the_photo_learn_least_and_the_backbone_keeps_its_statistics(resnet: Path) -> None:
     network, recipe = build(f"pretrained:{resnet}", 2), recipe_for(f"pretrained:{resnet}")
     assert isinstance(network, Pretrained)
-    assert recipe.rests(network, 0.1) and not recipe.rests(network, 0.5)
-    let_rest(network, True)
-    before = {name: tensor.clone() for name, tensor in network.backbone.state_dict().items()}
     (optimiser,) = recipe.optimisers(network, 0.1)
-    pixels = torch.randint(0, 256, (8, 16, 16, 3), dtype=torch.uint8)
-
-    def step() -> None:
-        network.train()
-        optimiser.zero_grad(set_to_none=True)
-        network(pixels).square().sum().backward()
-        optimiser.step()
-
-    step()
-    assert all(torch.equal(tensor, before[name]) for name, tensor in network.backbone.state_dict().items())
-    let_rest(network, False)
-    step()
-    assert not all(torch.equal(tensor, before[name]) for name, tensor in network.backbone.state_dict().items())
     rates = [group["lr"] for group in optimiser.param_groups]
-    assert rates[0] == 0.1 and rates[1] == pytest.approx(0.001) and rates[-1] == pytest.approx(0.01)
+    assert rates[0] == pytest.approx(0.01) and rates[-1] == pytest.approx(0.01) and rates[1] == pytest.approx(0.001)
     assert rates[1:] == sorted(rates[1:])
+    before = {name: tensor.clone() for name, tensor in network.backbone.state_dict().items()}
+    learned = dict(network.backbone.named_parameters())
+    network.train()
+    network(torch.randint(0, 256, (8, 16, 16, 3), dtype=torch.uint8)).square().sum().backward()
+    optimiser.step()
+    for name, tensor in network.backbone.state_dict().items():
+        assert torch.equal(tensor, before[name]) == (name not in learned), name
 
 
 def test_a_backbone_for_photos_of_another_size_names_the_repair(
@@ -126,8 +161,6 @@ def test_without_a_backbone_it_says_what_it_needs(
 
 
 def test_pickled_weights_are_not_opened(resnet: Path, tmp_path: Path) -> None:
-    from catsdogs.errors import CatsdogsError
-
     for path in resnet.glob("*.json"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     torch.save(transformers.ResNetModel.from_pretrained(resnet).state_dict(), tmp_path / "pytorch_model.bin")

@@ -10,6 +10,7 @@ import torch
 
 from catsdogs.errors import UsageError
 from catsdogs.log import Progress
+from catsdogs.nets import probe
 from catsdogs.nets.pretrained import Pretrained, from_hub, takes_photos_of
 
 SIDE = 128  # pixels, for backbones that take any size
@@ -35,24 +36,13 @@ def out_of_fold(
     classes: int, bar: Progress,
 ) -> npt.NDArray[np.float32]:
     """[n, classes] for uint8 [n, side, side, 3], labels [n] and fold numbers [n]: logistic regression on features."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    features = _features(network, pixels, bar)
+    parts = []
+    for start in range(0, len(pixels), BATCH):
+        parts.append(probe.features(network, torch.from_numpy(np.array(pixels[start:start + BATCH]))))
+        bar.advance(len(parts[-1]))
+    features = np.concatenate(parts)
     answers = np.zeros((len(labels), classes), dtype=np.float32)
     for fold in np.unique(folds):
         apart = folds == fold
-        judge = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=1000))
-        answers[apart] = judge.fit(features[~apart], labels[~apart]).predict_proba(features[apart])
+        answers[apart] = probe.fit(features[~apart], labels[~apart], STRENGTH).probabilities(features[apart])
     return answers
-
-
-@torch.inference_mode()
-def _features(network: Pretrained, pixels: npt.NDArray[np.uint8], bar: Progress) -> npt.NDArray[np.float32]:
-    parts = []
-    for start in range(0, len(pixels), BATCH):
-        photos = torch.from_numpy(np.array(pixels[start:start + BATCH]))
-        parts.append(network.pooled(network.maps(photos)).numpy())
-        bar.advance(len(photos))
-    return np.concatenate(parts)

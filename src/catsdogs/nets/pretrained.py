@@ -33,7 +33,7 @@ class Pretrained(Network):
         mean: tuple[float, ...] = IMAGENET[0], deviation: tuple[float, ...] = IMAGENET[1],
     ) -> None:
         super().__init__()
-        self.backbone, self.description, self.rests = backbone, description, False
+        self.backbone, self.description = backbone, description
         self.mean: torch.Tensor
         self.deviation: torch.Tensor
         self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1))  # buffers: model.pt carries them
@@ -42,9 +42,9 @@ class Pretrained(Network):
         self.head: nn.Sequential = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, classes))
 
     def train(self, mode: bool = True) -> Self:
-        """A backbone that rests keeps its normalisation statistics as well."""
+        """Its backbone stays as it answers: what normalises it and what it would drop were settled in its training."""
         super().train(mode)
-        self.backbone.train(mode and not self.rests)
+        self.backbone.eval()
         return self
 
     def scaled(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -1,11 +1,20 @@
 """Initial weights that fit the photos."""
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from catsdogs.errors import CatsdogsError
+from catsdogs.log import progress
+from catsdogs.nets import probe
 from catsdogs.nets.fast import Fast
+from catsdogs.nets.network import at_once
 from catsdogs.nets.plain import Plain
+from catsdogs.nets.pretrained import Pretrained
+from catsdogs.packed import Packed
+from catsdogs.train.device import Device
+from catsdogs.train.resident import Pixels
 
 PHOTOS = 128  # of up to 224 px; of larger ones as many as have so many pixels
 FEWEST = 4
@@ -13,6 +22,36 @@ FEWEST = 4
 each: 26 photos at once took 21 GB, and the system ended the process."""
 FLOOR = 0.01
 """Added to the variance along each direction of patches, or faint ones, which are noise, would be blown up."""
+
+
+HEAD_STRENGTH = 0.003  # of its regression; 0.001 and 0.0003: log-loss 0.060 and 0.076 instead of 0.054
+
+
+def fit_head(network: Pretrained, photos: Packed, device: Device, most: int) -> None:
+    """Let a backbone's head begin as a regression on what the backbone sees of at most about `most` photos.
+
+    A random head would spoil the backbone before it learns (Kumar et al. 2022, Fine-tuning can distort pretrained
+    features), and takes thousands of steps to get where this is at once: EfficientNet-Lite0 of 160 px on 12,856 real
+    photos, validation accuracy 98.1 % after 40 s on two cores. Raises CatsdogsError where it answers with no numbers.
+    """
+    norm, linear = network.head.children()
+    assert isinstance(linear, nn.Linear)
+    network.to(device.device).eval()
+    places, pixels = probe.spread(photos.labels, most), Pixels(photos, device.device)
+    parts, batch = [], at_once(pixels.side)
+    with progress("head", len(places), unit="images") as bar, device.autocast():
+        for start in range(0, len(places), batch):
+            some = pixels.take(places[start:start + batch]).to(device.device)
+            parts.append(probe.features(network, some))
+            bar.advance(len(some))
+    seen = np.concatenate(parts)
+    if not np.isfinite(seen).all():
+        raise CatsdogsError("The backbone answers photos with what is no number: its weights are damaged.")
+    with torch.inference_mode():
+        found = probe.fit(norm.cpu()(torch.from_numpy(seen)).numpy(), photos.labels[places], HEAD_STRENGTH)
+        norm.to(device.device)
+        linear.weight.copy_(torch.from_numpy(found.weights))
+        linear.bias.copy_(torch.from_numpy(found.biases))
 
 
 def whiten(network: Fast, pixels: torch.Tensor) -> None:

@@ -16,7 +16,6 @@ from catsdogs.reports import Epoch
 from catsdogs.errors import CatsdogsError
 from catsdogs.log import event, progress
 from catsdogs.nets.network import Network, at_once
-from catsdogs.nets.pretrained import Pretrained
 from catsdogs.nets.registry import smallest_side
 from catsdogs.packed import Packed
 from catsdogs.train.batches import TrainingBatches, evaluation_batches
@@ -43,10 +42,12 @@ def fit(
     checkpoint: Checkpoint, after_epoch: Callable[[Epoch], None],
     after_step: Callable[[int, float, float], None] = lambda steps, loss, images_per_second: None,
     processes: Processes = ALONE, teacher: Teacher | None = None, pupil: nn.Linear | None = None,
+    state: dict[str, Any] | None = None,
 ) -> Training:
     """Train `network` in place; afterwards it holds the best epoch's weights, in the first process.
 
-    With a `teacher`, `pupil` (the network's features -> the teacher's) learns along.
+    With a `teacher`, `pupil` (the network's features -> the teacher's) learns along. `state` is the first process's, of
+    the checkpoint to go on from.
 
     `after_epoch` is called with every validated epoch, those of a run that is gone on from included; `after_step` with
     the steps so far, the mean loss of the last one and its photos a second. Raises CatsdogsError where the loss stops
@@ -54,7 +55,7 @@ def fit(
     """
     network.to(device.device)
     training = Training.begin(network, plan, device.precision, None if pupil is None else pupil.to(device.device))
-    resume(training, processes.from_first(checkpoint.load() if processes.first else None))
+    resume(training, processes.from_first(state))
     for row in training.history:
         after_epoch(row)
     batches = TrainingBatches(train, plan.batch_size, plan.seed, plan.recipe.augmentation, processes, device.device)
@@ -68,7 +69,6 @@ def fit(
         while (done := plan.done(training.steps, len(batches), training.seconds)) < 1:
             number, step = divmod(training.steps, len(batches))
             training.scale_rates(plan.recipe.rate(done))
-            let_rest(network, plan.recipe.rests(network, done))
             side = plan.recipe.side(done, train.pixels.shape[1], smallest_side(variant))
             started = time.perf_counter()
             pixels, labels = batches.get(number + 1, step, side)
@@ -141,13 +141,6 @@ class _Keeper:
             val_accuracy=float((logits.argmax(1) == val.labels).mean()),
             images_per_second=seen / training.epoch_seconds, seconds=round(training.seconds, 3),
         )
-
-
-def let_rest(network: Network, backbone_rests: bool) -> None:
-    """Leave a pretrained backbone alone, its gradients and normalisation statistics too, or let it learn."""
-    if isinstance(network, Pretrained):
-        network.backbone.requires_grad_(not backbone_rests)
-        network.rests = backbone_rests
 
 
 def resume(training: Training, state: dict[str, Any] | None) -> None:

@@ -1,6 +1,7 @@
 """Everything a training needs, made from its settings."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from catsdogs.nets.fast import Fast
 from catsdogs.nets.network import Network, at_once
 from catsdogs.nets.plain import Plain
 from catsdogs.nets.pretrained import Pretrained, takes_photos_of
+from catsdogs.nets.probe import FIT_ON as HEAD_PHOTOS
 from catsdogs.nets.registry import build, smallest_side, variant_name
 from catsdogs.packed import PackedPhotos, open_packed
 from catsdogs.provenance import code_digest, versions
@@ -22,7 +24,7 @@ from catsdogs.storage import open_store
 from catsdogs.train.batches import TrainingBatches
 from catsdogs.train.checkpoint import Checkpoint
 from catsdogs.train.device import Device, choose
-from catsdogs.train.initial import FEWEST, PHOTOS, standardise, whiten
+from catsdogs.train.initial import FEWEST, PHOTOS, fit_head, standardise, whiten
 from catsdogs.train.loop import seconds_a_photo
 from catsdogs.train.plan import Plan
 from catsdogs.train.processes import Processes
@@ -30,6 +32,7 @@ from catsdogs.train.recipe import Recipe, recipe_for
 from catsdogs.train.teacher import Teacher, ask, pupil
 
 SECONDS_AFTER = 5.0  # for calibration, export, plots and closing the run, answering photos apart; measured 3 to 4
+HEAD_SHARE = 0.25  # of a time budget that fitting a head may take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,7 @@ class Prepared:
     plan: Plan
     device: Device
     checkpoint: Checkpoint
+    state: dict[str, Any] | None = None  # of the checkpoint, in the first process
     teacher: Teacher | None = None
     pupil: nn.Linear | None = None
 
@@ -66,6 +70,11 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
     checkpoint = _checkpoint(settings, _key(settings, variant, photos, device, teacher), processes)
     if processes.first and not settings.resume:
         checkpoint.remove()
+    state = checkpoint.load() if processes.first else None
+    if isinstance(network, Pretrained) and processes.from_first(state is None):
+        if processes.first:
+            fit_head(network, photos.train, device, _head_photos(settings.time_budget, network, photos, device))
+        network.head.load_state_dict(processes.from_first(network.cpu().head.state_dict() if processes.first else None))
     plan = Plan(
         recipe=recipe, epochs=settings.epochs, batch_size=settings.batch_size,
         learning_rate=settings.learning_rate, seed=settings.seed,
@@ -73,7 +82,7 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
     )
     return Prepared(
         variant=variant, photos=photos, network=network, plan=plan, device=device, checkpoint=checkpoint,
-        teacher=teacher, pupil=pupil(network, teacher) if teacher else None,
+        state=state, teacher=teacher, pupil=pupil(network, teacher) if teacher else None,
     )
 
 
@@ -108,6 +117,14 @@ def _checkpoint(settings: TrainSettings, key: str, processes: Processes) -> Chec
     from catsdogs.train.far import FarCheckpoint
 
     return FarCheckpoint(settings.artifact_dir, key, open_store(BucketSettings(bucket=settings.checkpoint_bucket)))
+
+
+def _head_photos(budget: float | None, network: Network, photos: PackedPhotos, device: Device) -> int:
+    """As many as are worth it, and as the budget has time for."""
+    if budget is None:
+        return HEAD_PHOTOS
+    each = crowding() * seconds_a_photo(network, photos.about.image_size, device)
+    return min(HEAD_PHOTOS, int(HEAD_SHARE * budget / each))
 
 
 def _training_seconds(

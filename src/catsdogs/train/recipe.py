@@ -41,10 +41,9 @@ class Recipe:
     phases: tuple[Phase, ...] = (Phase(1, 1),)
     initial: Literal["random", "standardised", "whitened"] = "random"
     """How the first weights are fitted to the photos (initial.py); networks without normalisation need it."""
-    head_first: float = 0.0
-    """Share of the training in which a pretrained backbone rests, so that an untrained head does not spoil it."""
     backbone: tuple[float, float] = (0.01, 0.1)
-    """Learning rates of a backbone's first and last layer, as multiples of the head's; a power law lies between."""
+    """Of a backbone's first layer, and of its last one and the head: multiples of --learning-rate; a power law lies
+    between. They are low because the head is fitted before (initial.py): from there on little has to change."""
 
     def rate(self, done: float) -> float:
         """Share of the learning rate at a share of the training, 0 to 1."""
@@ -59,10 +58,6 @@ class Recipe:
         if scale == 1:
             return packed
         return min(packed, max(smallest, 8 * round(packed * scale / 8)))
-
-    def rests(self, network: Network, done: float) -> bool:
-        """Whether the network's backbone is left as it is, at a share of the training."""
-        return isinstance(network, Pretrained) and done < self.head_first
 
     def optimisers(
         self, network: Network, learning_rate: float, precision: torch.dtype = torch.float32
@@ -83,7 +78,7 @@ class Recipe:
         """Lower rates for layers nearer to the photo, whose features serve any task (Howard and Ruder 2018)."""
         weights = list(network.backbone.parameters())
         low, high = self.backbone
-        return [{"params": list(network.head.parameters()), "lr": learning_rate}, *(
+        return [{"params": list(network.head.parameters()), "lr": learning_rate * high}, *(
             {"params": [weight], "lr": learning_rate * low * (high / low) ** (number / max(1, len(weights) - 1))}
             for number, weight in enumerate(weights)
         )]
@@ -100,6 +95,11 @@ def _inner_convolutions(network: Network) -> Iterable[torch.Tensor]:
     return (convolution.weight for convolution in convolutions[1:])
 
 
+GENTLE = Augmentation(smallest_area=0.7)
+"""For a network that has seen animals at any size. Half an epoch of half the layers at 160 px, validation log-loss:
+0.053 before, 0.050 with crops from 0.35 on, 0.046 mirrored only, which in a longer training would be learned by heart.
+"""
+
 RECIPES = {
     "baseline": Recipe(initial="standardised"),
     "wider": Recipe(initial="standardised"),
@@ -108,7 +108,7 @@ RECIPES = {
         phases=(Phase(0.55, 1 / 2), Phase(1, 3 / 4)), initial="whitened",
     ),
     PREFIX: Recipe(
-        warm_up=0.1, label_smoothing=0.1, averaging=0.9, augmentation=Augmentation(), head_first=0.2,
+        warm_up=0.1, decay="linear", averaging=0.99, augmentation=GENTLE,
     ),
 }
 

@@ -109,7 +109,7 @@ def _fit(prepared: Prepared, tracker: Tracker, processes: Processes) -> Training
         return fit(
             prepared.network, prepared.photos.train, prepared.photos.val, prepared.plan, variant=prepared.variant,
             device=prepared.device, checkpoint=prepared.checkpoint, after_epoch=after_epoch, after_step=after_step,
-            processes=processes, teacher=prepared.teacher, pupil=prepared.pupil,
+            processes=processes, teacher=prepared.teacher, pupil=prepared.pupil, state=prepared.state,
         )
     finally:
         prepared.checkpoint.close()

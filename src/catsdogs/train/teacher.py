@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from catsdogs.files import sha256
 from catsdogs.log import progress
+from catsdogs.nets import probe
 from catsdogs.nets.network import Network
 from catsdogs.nets.pretrained import from_hub, takes_photos_of
 from catsdogs.packed import Packed
@@ -28,9 +29,7 @@ from catsdogs.train.resident import Pixels
 HINTS, BELIEFS = 4.0, 0.8
 """Weight of the hints beside the label's loss; share of that loss that the beliefs take over."""
 AT_ONCE = 64
-FIT_ON = 50_000  # photos for the regression, at most
-STRENGTH = 0.001  # inverse of its regularisation, as in doctor/backbone.py
-FLOOR = 1e-3  # of a feature's deviation: one that never differs says nothing
+STRENGTH = 0.001  # of the regression, as in doctor/backbone.py
 EXAMPLE_SIDE = 64
 
 
@@ -77,10 +76,10 @@ def ask(name: str, photos: Packed, device: Device) -> Teacher:
     network.to(device.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     pixels, count = Pixels(photos, device.device), len(photos.labels)
     seen: npt.NDArray[np.float16] | None = None
-    with progress("teacher", count, unit="images") as bar, torch.inference_mode(), device.autocast():
+    with progress("teacher", count, unit="images") as bar, device.autocast():
         for start in range(0, count, AT_ONCE):
             part = slice(start, start + AT_ONCE)
-            features = network.pooled(network.maps(pixels.take(part).to(device.device))).float().cpu().numpy()
+            features = probe.features(network, pixels.take(part).to(device.device))
             if seen is None:
                 seen = _room(count, features.shape[1])
             seen[part] = features
@@ -92,13 +91,8 @@ def ask(name: str, photos: Packed, device: Device) -> Teacher:
 
 def _beliefs(features: npt.NDArray[np.float16], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     """Of a regression on the features of some of the photos, for all of them, [n, classes]."""
-    from sklearn.linear_model import LogisticRegression
-
-    some = slice(None, None, -(-len(labels) // FIT_ON))  # evenly spread: the order may be that of the classes
-    judge = LogisticRegression(C=STRENGTH, max_iter=1000).fit(features[some].astype(np.float32), labels[some])
-    parts = [judge.predict_proba(features[start:start + 1024].astype(np.float32))
-             for start in range(0, len(labels), 1024)]
-    return np.concatenate(parts).astype(np.float32)
+    some = probe.spread(labels, probe.FIT_ON)
+    return probe.fit(features[some], labels[some], STRENGTH).probabilities(features)
 
 
 def pupil(network: Network, teacher: Teacher) -> nn.Linear:
@@ -127,4 +121,4 @@ def _standardise(features: npt.NDArray[np.float16]) -> None:
     mean = sum(features[part].astype(np.float64).sum(axis=0) for part in parts) / len(features)
     squares = sum(((features[part] - mean) ** 2).sum(axis=0) for part in parts) / len(features)
     for part in parts:
-        features[part] = (features[part] - mean) / (np.sqrt(squares) + FLOOR)
+        features[part] = (features[part] - mean) / (np.sqrt(squares) + probe.FLOOR)
