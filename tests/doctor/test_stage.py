@@ -124,6 +124,22 @@ def test_copies_across_classes_break_a_rule_until_a_person_keeps_or_relabels(
     assert (changed.before, changed.after) == ("dog", "cat")
 
 
+@pytest.mark.parametrize("action", ['action: relabel, label: "cat"', "action: drop"])
+def test_the_same_bytes_under_two_classes_break_that_rule_until_a_person_decides(
+    action: str, raw: Path, tmp_path: Path
+) -> None:
+    shutil.copy(raw / "Cat" / "1.jpg", raw / "Dog" / "both.jpg")
+    ingested(raw, tmp_path)
+    report = examined(tmp_path).report
+    assert [rule.name for rule in report.rules if not rule.passed] == ["max_across_classes"]
+    (group,) = [group for group in report.copies if group.problems]
+    assert group.problems == ["across classes", "refused"]
+    (line,) = [line for line in group.fixes if action in line]
+    (tmp_path / "fixes.yaml").write_text(line + "\n")
+    ingested(raw, tmp_path, tmp_path / "fixes.yaml")
+    assert all(rule.passed for rule in examined(tmp_path).report.rules)
+
+
 def test_copies_that_an_earlier_version_missed_are_found_across_splits(raw: Path, tmp_path: Path) -> None:
     """A manifest whose groups know nothing of the copy, and splits that tear it apart."""
     write(raw / "Cat" / "again.jpg", near_copy(photo(3), "cropped", 4))

@@ -24,9 +24,10 @@ def exact_copies(rows: list[ManifestRow], splits: Splits) -> list[Copies]:
         if len(splits.get(digest, ())) > 1:
             problems.append("across splits")
         if any(row.verdict == Verdict.CONFLICT for row in same):
-            problems.append("refused")
+            problems += ["across classes", "refused"]
             labels = sorted({row.label for row in same})
-            fixes = [fix_line(digest, Action.RELABEL, f"it shows a {label}", label) for label in labels]
+            fixes = [*(fix_line(digest, Action.RELABEL, f"it shows a {label}", label) for label in labels),
+                     fix_line(digest, Action.DROP, "it shows neither, or both")]
         if len(same) > 1 or problems:
             groups.append(Copies(kind="exact", photos=_photos(same, splits), problems=problems, fixes=fixes))
     return groups

@@ -57,7 +57,7 @@ def copies(groups: list[Copies], folder: Path) -> Html:
 
 
 def _group(group: Copies, folder: Path) -> Html:
-    words = {"refused": "the same bytes under two classes: ingest refused them to both", "across splits":
+    words = {"refused": "the same bytes, which ingest refused to both", "across splits":
              "copies in two splits: what is learned from one is tested with the other", "across classes":
              "copies under two classes"}
     problems = "; ".join(words[problem] for problem in group.problems) or f"{group.kind} copies"
