@@ -67,6 +67,7 @@ def test_unknown_commands_and_flags_are_wrong_usage(capsys: pytest.CaptureFixtur
     (CatsdogsError("it failed"), 1, "it failed"),
     (OSError(28, "No space left on device", "/data"), 1, "disk is full"),
     (PermissionError(13, "Permission denied", "/data"), 2, "No permission (/data)"),
+    (OSError(30, "Read-only file system", "/data"), 2, "there (/data): it is mounted read-only"),
     (MemoryError(), 1, "--batch-size"),
     (KeyboardInterrupt(), 130, "run the same command again"),
     (ModuleNotFoundError("No module named 'torch'", name="torch"), 1, "catsdogs[train]"),

@@ -49,7 +49,7 @@ def test_digests_ignore_the_order_of_keys() -> None:
 @pytest.mark.parametrize(("number", "kind", "words"), [
     (errno.ENOSPC, CatsdogsError, "disk is full"),
     (errno.EACCES, UsageError, "No permission"),
-    (errno.EROFS, UsageError, "No permission"),
+    (errno.EROFS, UsageError, "mounted read-only"),
     (errno.EIO, CatsdogsError, "Input/output"),
 ])
 def test_operating_system_errors_become_one_sentence(number: int, kind: type, words: str) -> None:

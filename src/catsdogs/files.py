@@ -87,6 +87,8 @@ def explain_os_error(error: OSError) -> CatsdogsError:
         return CatsdogsError(
             f"The disk is full{where}: free some space and run the same command again; finished work is kept."
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno == errno.EROFS:
+        return UsageError(f"Nothing can be written there{where}: it is mounted read-only; name another folder.")
+    if error.errno in (errno.EACCES, errno.EPERM):
         return UsageError(f"No permission{where}: change the owner or the mode, or name another folder.")
     return CatsdogsError(f"{error.strerror or error}{where}.")
