@@ -72,9 +72,7 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
         checkpoint.remove()
     state = checkpoint.load() if processes.first else None
     if isinstance(network, Pretrained) and processes.from_first(state is None):
-        if processes.first:
-            fit_head(network, photos.train, device, _head_photos(settings.time_budget, network, photos, device))
-        network.head.load_state_dict(processes.from_first(network.cpu().head.state_dict() if processes.first else None))
+        _fit_head(network, photos, device, settings.time_budget, processes)
     plan = Plan(
         recipe=recipe, epochs=settings.epochs, batch_size=settings.batch_size,
         learning_rate=settings.learning_rate, seed=settings.seed,
@@ -97,6 +95,17 @@ def _fit_to_photos(network: Network, recipe: Recipe, photos: PackedPhotos, seed:
     elif recipe.initial == "whitened":
         assert isinstance(network, Fast)
         whiten(network, pixels)
+
+
+def _fit_head(
+    network: Pretrained, photos: PackedPhotos, device: Device, budget: float | None, processes: Processes
+) -> None:
+    """In the first process; the others get it from there, for machines round differently."""
+    head = None
+    if processes.first:
+        fit_head(network, photos.train, device, _head_photos(budget, network, photos, device))
+        head = network.cpu().head.state_dict()
+    network.head.load_state_dict(processes.from_first(head))
 
 
 def _check_gpu(settings: TrainSettings) -> None:
