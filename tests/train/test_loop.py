@@ -165,10 +165,10 @@ def test_a_damaged_newest_state_falls_back_to_the_one_before(
     assert all(torch.equal(a, b) for a, b in zip(weights(undisturbed), weights(resumed), strict=True))
 
 
-def test_a_time_budget_ends_with_the_step_that_reaches_it_wherever_in_an_epoch(photos: PackedPhotos) -> None:
+def test_a_time_budget_ends_with_the_last_step_that_fits_into_it_wherever_in_an_epoch(photos: PackedPhotos) -> None:
     for seconds in (0.01, 0.5):
         training = trained(photos, variant="fast", seconds=seconds)
-        assert training.seconds >= seconds and training.steps >= 1
+        assert training.steps >= 1 and training.seconds * (1 + 1 / training.steps) > seconds
         assert training.history[-1].epoch == -(-training.steps // 5) and training.best_epoch
 
 
@@ -185,8 +185,15 @@ def test_a_plan_counts_steps_or_seconds() -> None:
     by_steps = Plan(recipe=recipe, epochs=4, batch_size=1, learning_rate=1, seed=1)
     assert [by_steps.done(steps, 10, 99.0) for steps in (0, 20, 40)] == [0, 0.5, 1]
     by_time = Plan(recipe=recipe, epochs=4, batch_size=1, learning_rate=1, seed=1, seconds=8)
-    assert [by_time.done(1, 10, seconds) for seconds in (0, 4, 8, 9)] == [0, 0.5, 1, 1]
+    assert [by_time.done(100, 10, seconds) for seconds in (0, 4, 8, 9)] == [0, 0.5, 1, 1]
     assert by_time.done(0, 10, 0.0) == 0
+
+
+def test_within_a_time_no_step_is_begun_that_would_end_after_it() -> None:
+    plan = Plan(recipe=RECIPES["fast"], epochs=4, batch_size=1, learning_rate=1, seed=1, seconds=60)
+    assert plan.done(10, 10, 50.0) == 50 / 60  # one more of 5 s ends at 55
+    assert plan.done(11, 10, 55.0) == 55 / 60
+    assert plan.done(11, 10, 56.0) == 1  # one more of 5.1 s would end at 61
 
 
 def test_fast_learns_from_few_steps(photos: PackedPhotos) -> None:

@@ -17,7 +17,13 @@ class Plan:
     seconds: float | None = None
 
     def done(self, steps: int, steps_an_epoch: int, seconds: float) -> float:
-        """Share of the training that is done after so many steps, which took so many seconds; 1 at its end."""
+        """Share of the training that is done after so many steps, which took so many seconds; 1 at its end.
+
+        Within a time another step is not begun where one of usual length would end too late: a batch of a large
+        network takes 5 s on two cores.
+        """
         if self.seconds is not None:
-            return min(1.0, seconds / max(self.seconds, 1e-9)) if steps else 0.0
+            if not steps:
+                return 0.0
+            return seconds / self.seconds if seconds + seconds / steps <= self.seconds else 1.0
         return steps / (self.epochs * steps_an_epoch)
