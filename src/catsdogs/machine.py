@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-M_MMAP_THRESHOLD = -3  # of malloc.h
+M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1  # of malloc.h
 PR_SET_PDEATHSIG = 1  # of prctl.h
 
 
@@ -63,10 +63,14 @@ def give_back_large_memory() -> None:
     """Have glibc return blocks of a megabyte or more to the system as soon as they are free.
 
     By itself it learns to keep blocks of up to 32 MB: under damaged photos that announce large sizes, the server's
-    memory went up and down between 89 and 134 MB, with this it stayed at 76 to 77 (12,000 photos a step).
+    memory went up and down between 89 and 134 MB, with this it stayed at 76 to 77 (12,000 photos a step). Smaller
+    blocks stay, up to 4 MB of them: by itself it then gives back what goes beyond 128 kB after every photo, and
+    fetching it again took 0.3 of the 2.0 ms that a photo of 500 x 375 takes.
     """
     try:
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, 1 << 20)
+        library.mallopt(M_TRIM_THRESHOLD, 4 << 20)
     except (OSError, AttributeError):
         return  # another C library: it has ways of its own
 
