@@ -12,7 +12,7 @@ from catsdogs.artifacts import CARD_KEY, Golden, ModelCard
 from catsdogs.errors import BadImage, ModelRefused
 from catsdogs.images import encode
 from catsdogs.packed import PackedPhotos
-from catsdogs.predictor import load_checked, load_predictor, read_card
+from catsdogs.predictor import Predictor, load_checked, load_predictor, read_card
 from tests.models import CLASSES, colour_photo
 from tests.tiny_model import SIZE, TEMPERATURE, WEIGHTS, answers, golden_photo, write_tiny_model
 from tests.tiny_model import colour_photo as tiny_photo
@@ -98,6 +98,23 @@ def test_a_model_that_no_arithmetic_answers_rightly_is_refused(tmp_path: Path) -
     wrong = golden_photo(0).model_copy(update={"label": "dog", "probabilities": [0.1, 0.9]})
     with pytest.raises(ModelRefused, match="Golden photo 0 is answered"):
         load_checked(write_tiny_model(tmp_path, golden=[wrong]))
+
+
+@pytest.mark.parametrize(("usual", "exact", "chosen"), [(3.0, 1.0, True), (1.0, 3.0, False), (1.0, 0.9, False)])
+def test_the_arithmetic_that_is_clearly_faster_here_is_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    usual: float, exact: float, chosen: bool
+) -> None:
+    path = write_tiny_model(tmp_path, arithmetic="int8")
+    monkeypatch.setattr(Predictor, "seconds", lambda self: exact if self.is_exact else usual)
+    predictor = load_checked(path)
+    assert predictor.is_exact is chosen
+    assert ("a photo takes 1000.00 ms instead of 3000.00" in capsys.readouterr().err) is chosen
+
+
+def test_the_measured_time_is_of_an_answer(tmp_path: Path) -> None:
+    predictor = load_predictor(write_tiny_model(tmp_path))
+    assert 0 < predictor.seconds() < 1
 
 
 def test_a_model_that_is_not_made_from_these_weights_is_refused(copied: Path) -> None:

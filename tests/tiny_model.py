@@ -1,6 +1,7 @@
 """A real model of 3 kB in a millisecond, without torch: reddish photos are cats, bluish ones dogs."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,17 +25,18 @@ def colour_photo(label: int, seed: int = 0) -> Pixels:
     return pixels.astype(np.uint8)
 
 
-def answers(pixels: Pixels) -> list[float]:
-    """What the network answers, computed by numpy: uint8 [8, 8, 3] -> the probabilities of CLASSES."""
-    logits = pixels.reshape(-1, 3).mean(axis=0) @ WEIGHTS / TEMPERATURE
+def answers(pixels: Pixels, weights: np.ndarray = WEIGHTS) -> list[float]:
+    """What the network answers, computed by numpy: uint8 [8, 8, 3] -> the probabilities of its classes."""
+    logits = pixels.reshape(-1, 3).mean(axis=0) @ weights / TEMPERATURE
     powers = np.exp(logits - logits.max())
     return [float(share) for share in powers / powers.sum()]
 
 
-def golden_photo(label: int) -> Golden:
+def golden_photo(label: int, weights: np.ndarray = WEIGHTS, classes: Sequence[str] = CLASSES) -> Golden:
     pixels = colour_photo(label, seed=1)
-    return Golden(png_base64=base64.b64encode(encode(pixels)).decode(), label=CLASSES[label], truth=CLASSES[label],
-                  probabilities=answers(pixels))
+    answered = answers(pixels, weights)
+    return Golden(png_base64=base64.b64encode(encode(pixels)).decode(), label=classes[int(np.argmax(answered))],
+                  truth=classes[label], probabilities=answered)
 
 
 def write_tiny_model(folder: Path, *, weights: np.ndarray = WEIGHTS, height: int | str = SIZE,

@@ -196,6 +196,7 @@ class ModelCard(Document):
     preparation: str
     temperature: float
     model_digest: str  # sha256 of the model.pt that this was exported from
+    arithmetic: Literal["float", "int8"] = "float"  # that the network was made for
     unsure_below: float = 0.0  # confidence from which on the target error is met
     familiarity: Familiarity | None = None  # None in models of before
     metrics: dict[str, float]

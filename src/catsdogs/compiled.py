@@ -1,4 +1,8 @@
-"""model.onnx -> its card and the network, compiled by OpenVINO for the outputs that are asked for."""
+"""model.onnx -> its card and the network, compiled by OpenVINO for the outputs that are asked for.
+
+Processors without fast 8-bit or 16-bit arithmetic are slower or wrong with it (bfloat16 emulated: 20 times slower; 8
+bits without VNNI: sums that overflow), so that a network can be compiled in float32 as well.
+"""
 
 import threading
 from pathlib import Path
@@ -18,13 +22,28 @@ REPAIR = "run `catsdogs package` again"
 Floats = npt.NDArray[np.float32]
 
 
+EXACT = {"INFERENCE_PRECISION_HINT": "f32", "LP_TRANSFORMS_MODE": "NO"}
+"""Float32, also between the levels of a network in integers."""
+
+USUAL: dict[str, dict[str, str]] = {"float": {}, "int8": {"INFERENCE_PRECISION_HINT": "f32"}}
+"""What the processor is good at. Beside integers float32: bfloat16 takes longer there, for layers that take no time."""
+
+
 class Compiled:
     """A network. Every method may be called from several threads at once."""
 
-    def __init__(self, model: Any, options: dict[str, Any]) -> None:
-        self._model, self._options = model, options
+    def __init__(self, model: Any, arithmetic: str, threads: int = 1, *, exact: bool = False) -> None:
+        """`arithmetic` is what the model was made for, `exact` leaves it for float32."""
+        self._model = model
+        self._options: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,  # pinned, two processes share one core: 305 instead of 589 requests/s
+            **(EXACT if exact else USUAL[arithmetic]),
+        }
         self.outputs = {name for port in model.outputs for name in port.get_names()}
         self._compiled: dict[bool, Any] = {}
+        self._names: dict[bool, list[str]] = {}
         self._lock, self._local = threading.Lock(), threading.local()
         self._compile(evidence=False)
 
@@ -40,7 +59,14 @@ class Compiled:
         # Shared: the engine reads these pixels where they are, and its answers, which the next call writes over, are
         # copied once here and not twice.
         answers = request.infer({INPUT_NAME: pixels}, share_inputs=True, share_outputs=True)
-        return {name: np.array(values) for port, values in answers.items() for name in port.get_names()}
+        return {name: np.array(values) for name, values in zip(self._names[evidence], answers.values(), strict=True)}
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the processor has nothing coarser that is faster, and float32 was chosen by itself."""
+        return "LP_TRANSFORMS_MODE" in self._options or (
+            "INFERENCE_PRECISION_HINT" not in self._options
+            and self._compile(False).get_property("INFERENCE_PRECISION_HINT") == openvino().Type.f32)
 
     def _compile(self, evidence: bool) -> Any:
         with self._lock:
@@ -48,12 +74,14 @@ class Compiled:
                 results = [port.get_node() for port in self._model.outputs
                            if evidence or EVIDENCE_NAME not in port.get_names()]
                 part = openvino().Model(results, self._model.get_parameters(), "part")
-                self._compiled[evidence] = openvino().Core().compile_model(part, "CPU", self._options)
+                compiled = openvino().Core().compile_model(part, "CPU", self._options)
+                self._names[evidence] = [next(iter(port.get_names())) for port in compiled.outputs]
+                self._compiled[evidence] = compiled
             return self._compiled[evidence]
 
 
-def load_compiled(path: Path, threads: int, exact: bool) -> tuple[Compiled, ModelCard]:
-    """Read, check and compile `model.onnx`. Raises ModelRefused."""
+def open_model(path: Path) -> tuple[Any, ModelCard]:
+    """Read and check `model.onnx`; nothing is compiled yet. Raises ModelRefused."""
     model = read_model(path)
     card = card_of(model, path)
     shapes = {name: port.get_partial_shape() for port in (*model.inputs, *model.outputs) for name in port.get_names()}
@@ -65,14 +93,7 @@ def load_compiled(path: Path, threads: int, exact: bool) -> tuple[Compiled, Mode
     row = openvino().PartialShape([-1, len(card.classes)])
     if shapes[LOGITS_NAME] != row or shapes[PROBABILITIES_NAME] != row:
         raise ModelRefused(f"{path} names {len(card.classes)} classes but answers another number of them: {REPAIR}.")
-    options: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": threads,
-        "ENABLE_CPU_PINNING": False,  # pinned, two processes share one core: 305 instead of 589 requests/s
-    }
-    if exact:
-        options["INFERENCE_PRECISION_HINT"] = "f32"
-    return Compiled(model, options), card
+    return model, card
 
 
 def onnx_path(path: Path) -> Path:

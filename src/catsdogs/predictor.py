@@ -3,11 +3,13 @@
 import base64
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
+from typing import Any
 
 import numpy as np
 
 from catsdogs.artifacts import DISTANCE_NAME, EVIDENCE_NAME, LOGITS_NAME, PROBABILITIES_NAME, ModelCard
-from catsdogs.compiled import REPAIR, Compiled, Floats, card_of, digest, load_compiled, onnx_path, read_model
+from catsdogs.compiled import REPAIR, Compiled, Floats, card_of, digest, onnx_path, open_model, read_model
 from catsdogs.doubt import Doubt, doubt
 from catsdogs.errors import BadImage, ModelRefused
 from catsdogs.images import MAX_PIXELS, Pixels, prepare
@@ -17,6 +19,12 @@ from catsdogs.statistics import statistics
 
 GOLDEN_TOLERANCE = 0.02
 """Largest difference of a probability from torch's: room for bf16, none for another preparation or network."""
+
+
+CLEARLY = 0.7
+"""Of the usual time, or less: so that processes side by side come to the same choice."""
+
+TIMED = 5  # answers
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,22 @@ class Predictor:
         """An encoded photo -> its prediction. Raises BadImage."""
         return self.answer(self.prepare(data))
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether it computes in float32."""
+        return self._engine.is_exact
+
+    def seconds(self) -> float:
+        """For one photo, the least of some."""
+        size = self.card.image_size
+        pixels = np.zeros((1, size, size, 3), np.uint8)
+        least = float("inf")
+        for _ in range(TIMED + 1):
+            started = perf_counter()
+            self._engine.infer(pixels)
+            least = min(least, perf_counter() - started)
+        return least
+
     def check_golden(self) -> None:
         """Raises ModelRefused unless every golden photo is answered as torch answered it."""
         for number, golden in enumerate(self.card.golden):
@@ -126,29 +150,50 @@ def load_predictor(path: Path, *, threads: int = 1, exact: bool = False) -> Pred
     faster, coarser way. Raises ModelRefused where the file is missing, damaged, not ours, or not made from that
     model.pt.
     """
-    found = onnx_path(path)
-    engine, card = load_compiled(found, threads, exact)
-    if path.suffix == ".pt" and digest(path) != card.model_digest:
-        raise ModelRefused(f"{found} was not made from {path}: {REPAIR}.")
-    return Predictor(engine, card)
+    model, card = _opened(path)
+    return Predictor(Compiled(model, card.arithmetic, threads, exact=exact), card)
 
 
 def load_checked(path: Path) -> Predictor:
     """Load `model.onnx` for serving, once it has answered its golden photos.
 
-    Where the processor's coarser arithmetic answers one otherwise, as it does for networks that were hardly trained,
-    the model is served in float32. Raises ModelRefused where that does not agree either, or there is nothing to check.
+    Measured here and now: float32 where the processor's coarser arithmetic answers a golden photo otherwise, as it does
+    for networks that were hardly trained, or where it is slower. Raises ModelRefused where float32 does not agree
+    either, or there is nothing to check.
     """
-    predictor = load_predictor(path)
-    if not predictor.card.golden:
+    model, card = _opened(path)
+    if not card.golden:
         raise ModelRefused(f"{path} holds no golden photos to check it with: train again.")
+    usual = Predictor(Compiled(model, card.arithmetic), card)
+    refused = _refusal(usual)
+    if refused is None and usual.is_exact:
+        return usual
+    exact = Predictor(Compiled(model, card.arithmetic, exact=True), card)
+    if refused is not None:
+        exact.check_golden()
+        event("served_in_float32", because=str(refused))
+        return exact
+    here, there = usual.seconds(), exact.seconds()
+    if there < CLEARLY * here and _refusal(exact) is None:
+        event("served_in_float32", because=f"a photo takes {1e3 * there:.2f} ms instead of {1e3 * here:.2f}")
+        return exact
+    return usual
+
+
+def _refusal(predictor: Predictor) -> ModelRefused | None:
     try:
         predictor.check_golden()
     except ModelRefused as refused:
-        predictor = load_predictor(path, exact=True)
-        predictor.check_golden()
-        event("served_in_float32", because=str(refused))
-    return predictor
+        return refused
+    return None
+
+
+def _opened(path: Path) -> tuple[Any, ModelCard]:
+    found = onnx_path(path)
+    model, card = open_model(found)
+    if path.suffix == ".pt" and digest(path) != card.model_digest:
+        raise ModelRefused(f"{found} was not made from {path}: {REPAIR}.")
+    return model, card
 
 
 def _usual(card: ModelCard) -> Classes | None:

@@ -12,6 +12,7 @@ from catsdogs.artifacts import Document, Lineage
 from catsdogs.errors import ModelRefused, UsageError
 from catsdogs.files import write_bytes
 from catsdogs.nets.network import Network
+from catsdogs.nets.quantised import served
 from catsdogs.nets.registry import build
 
 REPAIR = "run `catsdogs train` again"
@@ -46,6 +47,7 @@ def load_weights(path: Path) -> tuple[Network, WeightsCard]:
         card = WeightsCard.model_validate(content["card"])
         network = build(card.variant, len(card.classes), card.description)
         network.load_state_dict(content["weights"])
+        served(network)
     except ModuleNotFoundError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, ImportError):

@@ -9,7 +9,7 @@ from catsdogs.ingest.stage import ingest
 from catsdogs.preprocess.stage import preprocess
 from catsdogs.settings.data import IngestSettings, PreprocessSettings
 from tests.photos import write
-from tests.tiny_model import CLASSES, SIZE, WEIGHTS, write_tiny_model
+from tests.tiny_model import CLASSES, SIZE, WEIGHTS, golden_photo, write_tiny_model
 
 
 def processed_photos(folder: Path, per_class: int = 160) -> Path:
@@ -33,4 +33,7 @@ def model(folder: Path, *, flipped: bool = False, biased: float = 0.0, **card: o
     folder.mkdir(parents=True, exist_ok=True)
     weights = WEIGHTS[:, ::-1] if flipped else WEIGHTS
     weights = np.ascontiguousarray(weights + np.array([[biased, 0]] * 3, np.float32) / 100)
-    return write_tiny_model(folder, weights=weights.astype(np.float32), **card)  # type: ignore[arg-type]
+    weights = weights.astype(np.float32)
+    classes = card.get("classes", CLASSES)
+    golden = [golden_photo(label, weights, classes) for label in (0, 1)]  # type: ignore[arg-type]
+    return write_tiny_model(folder, weights=weights, golden=golden, **card)  # type: ignore[arg-type]

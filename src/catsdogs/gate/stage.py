@@ -8,7 +8,7 @@ from catsdogs.gate.judge import check_classes, judge
 from catsdogs.gate.measure import answered, answers, latencies
 from catsdogs.gate.report import Check, GateReport
 from catsdogs.packed import open_packed
-from catsdogs.predictor import load_predictor
+from catsdogs.predictor import load_checked
 from catsdogs.settings.gate import GateSettings
 from catsdogs.slices import slices_of
 
@@ -37,7 +37,7 @@ def gate(settings: GateSettings) -> GateResult:
     Raises ModelRefused for a file that is no sound model, CatsdogsError for models of other classes.
     """
     paths = [settings.challenger] + ([settings.champion] if settings.champion else [])
-    predictors = [load_predictor(path) for path in paths]  # one thread each, as the service runs them
+    predictors = [load_checked(path) for path in paths]  # one thread each, as the service runs them
     photos = open_packed(settings.data_dir)
     truth = [row.label for row in photos.test.rows]
     check_classes(truth, *(each.card.classes for each in predictors))

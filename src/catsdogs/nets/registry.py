@@ -40,7 +40,8 @@ def variant_name(variant: str) -> str:
 def build(variant: str, classes: int, description: dict[str, Any] | None = None) -> Network:
     """A freshly initialised network in channels-last layout; seed torch before, for the same weights again.
 
-    A pretrained one is loaded with its weights, or with `description` built without them.
+    A pretrained one is loaded with its weights, or with `description` built without them. Raises ValueError for a
+    description that does not fit.
     """
     name = variant_name(variant)
     network: Network
@@ -50,6 +51,7 @@ def build(variant: str, classes: int, description: dict[str, Any] | None = None)
         network = from_hub(name.removeprefix(PREFIX), classes)
     else:
         network = VARIANTS[name].make(classes)
+        network.description = dict(description or {})
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

@@ -15,6 +15,7 @@ from catsdogs.nets.network import Network, at_once
 from catsdogs.nets.plain import Plain
 from catsdogs.nets.pretrained import Pretrained, takes_photos_of
 from catsdogs.nets.probe import FIT_ON as HEAD_PHOTOS
+from catsdogs.nets.quantised import Quantised
 from catsdogs.nets.registry import build, smallest_side, variant_name
 from catsdogs.packed import PackedPhotos, open_packed
 from catsdogs.provenance import code_digest, versions
@@ -33,6 +34,7 @@ from catsdogs.train.teacher import Teacher, ask, pupil
 
 SECONDS_AFTER = 5.0  # for calibration, export, plots and closing the run, answering photos apart; measured 3 to 4
 MARGIN = 1.1  # on the time of answering: measured once, it turned out up to 7 % longer
+EXPORTED = 500  # photos that an export answers beside those that say what is familiar
 HEAD_SHARE = 0.25  # of a time budget that fitting a head may take
 
 
@@ -77,7 +79,7 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
     plan = Plan(
         recipe=recipe, epochs=settings.epochs, batch_size=settings.batch_size,
         learning_rate=settings.learning_rate, seed=settings.seed,
-        seconds=processes.from_first(_training_seconds(settings.time_budget, network, photos, device)),
+        seconds=processes.from_first(_training_seconds(settings, network, photos, device)),
     )
     return Prepared(
         variant=variant, photos=photos, network=network, plan=plan, device=device, checkpoint=checkpoint,
@@ -138,17 +140,22 @@ def _head_photos(budget: float | None, network: Network, photos: PackedPhotos, d
 
 
 def _training_seconds(
-    budget: float | None, network: Network, photos: PackedPhotos, device: Device
+    settings: TrainSettings, network: Network, photos: PackedPhotos, device: Device
 ) -> float | None:
     """What of the budget is left for steps, once the photos have been answered and the model is exported.
 
     Raises UsageError where that is less than a third of it.
     """
+    budget = settings.time_budget
     if budget is None:
         return None
-    count = 3 * (len(photos.val.labels) + FIT_ON + len(photos.test.labels))  # twice each, the export in float32
-    after = SECONDS_AFTER * crowding() + MARGIN * count * seconds_a_photo(network, photos.about.image_size, device)
-    left = budget - seconds_alive() - after
+    answering = Quantised(network) if settings.quantise and isinstance(network, Fast) else network
+    side, validation, test = photos.about.image_size, len(photos.val.labels), len(photos.test.labels)
+    seconds = (  # the last epoch's validation; figures, with the mirrored test split; the export, in float32
+        validation * seconds_a_photo(network, side, device)
+        + (validation + 2 * test) * seconds_a_photo(answering, side, device)
+        + (2 * FIT_ON + EXPORTED) * seconds_a_photo(answering, side, Device(torch.device("cpu"), torch.float32)))
+    left = budget - seconds_alive() - SECONDS_AFTER * crowding() - MARGIN * seconds
     if left < budget / 3:
         raise UsageError(
             f"--time-budget {budget:g}s is too short here: {budget - left:.0f} s of it go to starting, testing and "

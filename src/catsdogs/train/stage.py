@@ -11,6 +11,7 @@ from catsdogs.reports import Epoch, Mirrored, TrainingMetrics
 from catsdogs.errors import UsageError
 from catsdogs.export import export
 from catsdogs.files import sha256_file
+from catsdogs.nets.quantised import learn_steps, served
 from catsdogs.nets.registry import variant_name
 from catsdogs.packed import PackedPhotos
 from catsdogs.provenance import commit, versions
@@ -64,12 +65,15 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
     clock.done("setup")
     training = _fit(prepared, tracker, processes)
     clock.done("training")
-    calibration = calibrate(answers(network, photos.val, device), photos.val.labels, settings.target_error)
-    test_logits = answers(network, photos.test, device)
+    if settings.quantise:
+        learn_steps(network, photos.train.pixels)
+    answering = served(network)  # all figures are of what is served
+    calibration = calibrate(answers(answering, photos.val, device), photos.val.labels, settings.target_error)
+    test_logits = answers(answering, photos.test, device)
     figures = judge(test_logits, photos.test.labels, about.classes, calibration,
                     slices_of(photos.test, settings.data_dir))
-    mirrored = judge_mirrored(test_logits, answers(network, photos.test, device, mirrored=True), photos.test.labels,
-                              calibration)
+    mirrored = judge_mirrored(test_logits, answers(answering, photos.test, device, mirrored=True),
+                              photos.test.labels, calibration)
     clock.done("test")
 
     lineage = _lineage(settings, prepared.variant, photos)
