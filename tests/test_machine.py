@@ -1,6 +1,9 @@
-"""How many cores a process may use, in the cgroups of containers and of systemd."""
+"""How many cores a process may use, in the cgroups of containers and of systemd; and what memory it keeps."""
 
 import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,3 +43,24 @@ def test_quotas_of_every_group_count(
 
 def test_the_affinity_is_the_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert limited(tmp_path, "0::/", {"cpu.max": "400000 100000"}, monkeypatch, affinity=2) == 2
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc is meant")
+@pytest.mark.parametrize(("kilobytes", "kept"), [(64, True), (2048, False)])
+def test_small_blocks_are_kept_and_large_ones_given_back(kilobytes: int, kept: bool) -> None:
+    """A page that was given back faults when it is used again."""
+    code = f"""
+import resource
+from catsdogs.machine import give_back_large_memory
+give_back_large_memory()
+def use():
+    blocks = [bytearray({kilobytes} << 10) for _ in range(8)]
+use()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    use()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * 4096 / (20 * 8 * {kilobytes << 10}))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    share = float(run.stdout)  # of the memory that was used, that was new
+    assert share < 0.1 if kept else share > 0.9
