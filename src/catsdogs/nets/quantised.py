@@ -126,8 +126,7 @@ class Quantised(Network):
     def scaled(self, pixels: torch.Tensor) -> torch.Tensor:
         values = pixels.permute(0, 3, 1, 2).to(torch.float32)
         if torch.onnx.is_in_onnx_export():
-            return torch.fake_quantize_per_tensor_affine(
-                values * PIXEL_STEP - PIXEL_ZERO * PIXEL_STEP, PIXEL_STEP, PIXEL_ZERO, 0, HIGHEST)
+            return torch.fake_quantize_per_tensor_affine(super().scaled(pixels), PIXEL_STEP, PIXEL_ZERO, 0, HIGHEST)
         return (values - PIXEL_ZERO).mul_(PIXEL_STEP)
 
     def maps(self, pixels: torch.Tensor, *, blocked: bool = False) -> torch.Tensor:
