@@ -6,7 +6,7 @@ bits without VNNI: sums that overflow), so that a network can be compiled in flo
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,13 @@ USUAL: dict[str, dict[str, str]] = {"float": {}, "int8": {"INFERENCE_PRECISION_H
 """What the processor is good at. Beside integers float32: bfloat16 takes longer there, for layers that take no time."""
 
 
+class Way(NamedTuple):
+    """What of a network is compiled: with its evidence or without, for one photo or for any number."""
+
+    evidence: bool
+    single: bool
+
+
 class Compiled:
     """A network. Every method may be called from several threads at once."""
 
@@ -42,42 +49,50 @@ class Compiled:
             **(EXACT if exact else USUAL[arithmetic]),
         }
         self.outputs = {name for port in model.outputs for name in port.get_names()}
-        self._compiled: dict[bool, Any] = {}
-        self._names: dict[bool, list[str]] = {}
+        self._compiled: dict[Way, Any] = {}
+        self._names: dict[Way, list[str]] = {}
         self._lock, self._local = threading.Lock(), threading.local()
-        self._compile(evidence=False)
+        self._by_one = arithmetic == "int8"
+        self._compile(Way(False, self._by_one))
 
     def infer(self, pixels: Pixels, *, evidence: bool = False) -> dict[str, Floats]:
         """uint8 [n, image_size, image_size, 3] -> every output by name; the evidence only where it is asked for.
 
-        It costs a tenth of an answer and most need none of it, so it is compiled apart, when first asked for.
+        It costs a tenth of an answer and most need none of it, so it is compiled apart, when first asked for. So is a
+        network in integers for several photos: for one, whose size is known, it takes 7 % less. In bfloat16 both would
+        round differently.
         """
+        way = Way(evidence, self._by_one and len(pixels) == 1)
         requests = self._local.__dict__
-        request = requests.get(str(evidence))
+        request = requests.get(str(way))
         if request is None:
-            request = requests[str(evidence)] = self._compile(evidence).create_infer_request()
+            request = requests[str(way)] = self._compile(way).create_infer_request()
         # Shared: the engine reads these pixels where they are, and its answers, which the next call writes over, are
         # copied once here and not twice.
         answers = request.infer({INPUT_NAME: pixels}, share_inputs=True, share_outputs=True)
-        return {name: np.array(values) for name, values in zip(self._names[evidence], answers.values(), strict=True)}
+        return {name: np.array(values) for name, values in zip(self._names[way], answers.values(), strict=True)}
 
     @property
     def is_exact(self) -> bool:
         """Whether the processor has nothing coarser that is faster, and float32 was chosen by itself."""
         return "LP_TRANSFORMS_MODE" in self._options or (
             "INFERENCE_PRECISION_HINT" not in self._options
-            and self._compile(False).get_property("INFERENCE_PRECISION_HINT") == openvino().Type.f32)
+            and self._compile(Way(False, self._by_one)).get_property("INFERENCE_PRECISION_HINT")
+            == openvino().Type.f32)
 
-    def _compile(self, evidence: bool) -> Any:
+    def _compile(self, way: Way) -> Any:
         with self._lock:
-            if evidence not in self._compiled:
+            if way not in self._compiled:
                 results = [port.get_node() for port in self._model.outputs
-                           if evidence or EVIDENCE_NAME not in port.get_names()]
-                part = openvino().Model(results, self._model.get_parameters(), "part")
+                           if way.evidence or EVIDENCE_NAME not in port.get_names()]
+                # A copy: giving the input a size of one photo would give it to every part of the same model.
+                part = openvino().Model(results, self._model.get_parameters(), "part").clone()
+                if way.single:
+                    part.reshape([1, *(length.get_length() for length in list(part.inputs[0].partial_shape)[1:])])
                 compiled = openvino().Core().compile_model(part, "CPU", self._options)
-                self._names[evidence] = [next(iter(port.get_names())) for port in compiled.outputs]
-                self._compiled[evidence] = compiled
-            return self._compiled[evidence]
+                self._names[way] = [next(iter(port.get_names())) for port in compiled.outputs]
+                self._compiled[way] = compiled
+            return self._compiled[way]
 
 
 def open_model(path: Path) -> tuple[Any, ModelCard]:

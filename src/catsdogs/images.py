@@ -69,7 +69,7 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """The first frame, turned as its EXIF orientation says, as 8-bit RGB; transparency becomes white."""
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)  # otherwise it copies what is upright already
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I;16") or image.mode == "I":
