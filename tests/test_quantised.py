@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from catsdogs.compiled import Way
 from catsdogs.errors import ModelRefused
 from catsdogs.export import export
 from catsdogs.nets import quantised as module
@@ -17,6 +18,8 @@ from catsdogs.predictor import load_predictor
 from catsdogs.train.stage import train
 from catsdogs.weights import WeightsCard, load_plain, load_weights, save_plain, save_weights
 from tests.models import CLASSES, LINEAGE, SIZE, train_settings, trained
+
+CPU_FLAGS = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +125,18 @@ def test_the_engine_computes_in_integers_as_torch_does(written: Path, photos: Pa
         together = predictor.logits(np.array(photos.test.pixels))
         alone = np.concatenate([predictor.logits(np.array(photo[None])) for photo in photos.test.pixels])
         assert np.abs(together - expected).max() < 0.05 and np.abs(together - alone).max() < 1e-4
+
+
+@pytest.mark.skipif("avx512_vnni" not in CPU_FLAGS, reason="older processors may take other ways")
+def test_the_engine_leaves_no_convolution_in_floats(written: Path, photos: PackedPhotos) -> None:
+    """A change that seems to mean the same may cost half of the speed: a level of pixels that the engine optimises away
+    left the first convolution in float32."""
+    path, _ = export(written, photos.val)
+    running = load_predictor(path)._engine._compile(Way(evidence=False, single=True)).get_runtime_model()
+    kinds = [(str(part.get_rt_info()["layerType"].astype(str)), str(part.get_rt_info()["runtimePrecision"].astype(str)))
+             for part in running.get_ordered_ops()]
+    precisions = [precision for kind, precision in kinds if kind == "Convolution"]
+    assert len(precisions) == 14 and set(precisions) <= {"u8", "i8"}
 
 
 def test_the_weights_of_model_pt_stay_as_they_were_trained(network: Fast, written: Path) -> None:
