@@ -59,7 +59,8 @@ def race(folder: Path, variant: str, budget: str, seed: int, batch: int, rate: f
         "--batch-size", batch, "--learning-rate", rate, "--output-model", work / "model.pt",
         "--artifact-dir", work / "training", "--mlflow-tracking-uri", "none", "--no-resume")
     return {"variant": variant, "budget": budget, "seed": seed, "side": side_of(variant, budget),
-            "arithmetic": read_card(work / "model.onnx").arithmetic, "wall_seconds": seconds, "accuracy": answer["test_accuracy"], "count": answer["accuracy"]["count"],
+            "arithmetic": read_card(work / "model.onnx").arithmetic, "wall_seconds": seconds,
+            "accuracy": answer["test_accuracy"], "count": answer["accuracy"]["count"],
             "log_loss": answer["log_loss"], "mirrored_accuracy": answer["mirrored"]["accuracy"]["value"],
             "mirrored_log_loss": answer["mirrored"]["log_loss"], "auc": answer["auc"],
             "calibration_error": answer["expected_calibration_error"], "peak_mb": peak / 1e6,
@@ -92,7 +93,8 @@ def summary(rows: list[dict], photos: str, train: int) -> str:
         f"on the test split. Taught: `--teacher {TEACHER}`; pretrained: that network itself, fine-tuned; `fast` alone "
         "saw no other photos. Mirrored is the mean with the mirror image, which is not served. With several seeds the "
         "median, and lowest to highest.", "",
-        "| variant | served in | budget | side | runs | wall seconds | accuracy | log-loss | mirrored: accuracy | log-loss | "
+        "| variant | served in | budget | side | runs | wall seconds | accuracy | log-loss | mirrored: accuracy | "
+        "log-loss | "
         "calibration error | AUC | images/s | input | memory |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
@@ -100,7 +102,8 @@ def summary(rows: list[dict], photos: str, train: int) -> str:
         mine = [row for row in rows if (row.get("variant"), row.get("budget")) == (variant, budget)]
         if mine:
             lines.append("| " + " | ".join([
-                variant, " and ".join(sorted({row.get("arithmetic", "float") for row in mine})), budget, f"{mine[0]['side']} px", str(len(mine)), _of(mine, "wall_seconds", "{:.0f}"),
+                variant, " and ".join(sorted({row.get("arithmetic", "float") for row in mine})), budget,
+                f"{mine[0]['side']} px", str(len(mine)), _of(mine, "wall_seconds", "{:.0f}"),
                 _of(mine, "accuracy", "{:.2%}"), _of(mine, "log_loss", "{:.3f}"),
                 _of(mine, "mirrored_accuracy", "{:.2%}"), _of(mine, "mirrored_log_loss", "{:.3f}"),
                 _of(mine, "calibration_error", "{:.2%}"), _of(mine, "auc", "{:.4f}"),

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from catsdogs.nets.registry import build
 from catsdogs.packed import PackedPhotos
 from catsdogs.train import prepare
 from catsdogs.train.prepare import SECONDS_AFTER, _training_seconds
-from tests.models import CPU
+from tests.models import CPU, train_settings
 
 WORK = """
 import json, sys, time
@@ -47,8 +48,8 @@ def seconds_left(photos: PackedPhotos, monkeypatch: pytest.MonkeyPatch, crowding
     and the clocks of a machine under test are its noise."""
     monkeypatch.setattr(prepare, "crowding", lambda: crowding)
     monkeypatch.setattr(prepare, "seconds_alive", lambda: 10.0)
-    monkeypatch.setattr(prepare, "seconds_a_photo", lambda network, side, device: 0.0)
-    left = _training_seconds(budget, build("baseline", 2), photos, CPU)
+    monkeypatch.setattr(prepare, "seconds_a_photo", lambda network, photos, device: 0.0)
+    left = _training_seconds(train_settings(Path(), Path(), time_budget=budget), build("baseline", 2), photos, CPU)
     assert left is not None
     return left
 
@@ -66,6 +67,6 @@ def test_a_budget_that_a_crowded_machine_cannot_keep_names_one_that_it_can(
     needed = round(10 + 10 * SECONDS_AFTER)
     assert seconds_left(photos, monkeypatch, 1.0, budget=60) == 60 - 10 - SECONDS_AFTER
     with pytest.raises(UsageError, match=f"--time-budget 60s is too short here: {needed} s .* "
-                                         f"give at least {1.5 * needed:.0f}s"):
+                                         f"give at least {4 / 3 * needed:.0f}s"):
         seconds_left(photos, monkeypatch, 10.0, budget=60)
-    assert seconds_left(photos, monkeypatch, 10.0, budget=1.5 * needed) == needed / 2
+    assert seconds_left(photos, monkeypatch, 10.0, budget=4 / 3 * needed + 0.01) == pytest.approx(needed / 3, abs=0.02)

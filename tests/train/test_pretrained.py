@@ -98,7 +98,7 @@ def test_a_time_budget_limits_the_photos_that_the_head_is_fitted_to(
     resnet: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare, "crowding", lambda: 2.0)
-    monkeypatch.setattr(prepare, "seconds_a_photo", lambda network, side, device: 0.01)
+    monkeypatch.setattr(prepare, "seconds_a_photo", lambda network, photos, device: 0.01)
     network, photos = build(f"pretrained:{resnet}", 2), colour_photos()
     assert prepare._head_photos(60, network, photos, CPU) == HEAD_SHARE * 60 / 0.02
     assert prepare._head_photos(None, network, photos, CPU) == prepare.HEAD_PHOTOS

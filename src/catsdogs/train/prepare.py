@@ -32,7 +32,7 @@ from catsdogs.train.processes import Processes
 from catsdogs.train.recipe import Recipe, recipe_for
 from catsdogs.train.teacher import Teacher, ask, pupil
 
-SECONDS_AFTER = 5.0  # for calibration, export, plots and closing the run, answering photos apart; measured 3 to 4
+SECONDS_AFTER = 4.0  # for calibration, export, plots and closing the run, answering photos apart; measured 3
 MARGIN = 1.1  # on the time of answering: measured once, it turned out up to 7 % longer
 EXPORTED = 500  # photos that an export answers beside those that say what is familiar
 HEAD_SHARE = 0.25  # of a time budget that fitting a head may take
@@ -135,7 +135,7 @@ def _head_photos(budget: float | None, network: Network, photos: PackedPhotos, d
     """As many as are worth it, and as the budget has time for."""
     if budget is None:
         return HEAD_PHOTOS
-    each = crowding() * seconds_a_photo(network, photos.about.image_size, device)
+    each = crowding() * seconds_a_photo(network, photos.val, device)
     return min(HEAD_PHOTOS, int(HEAD_SHARE * budget / each))
 
 
@@ -144,22 +144,23 @@ def _training_seconds(
 ) -> float | None:
     """What of the budget is left for steps, once the photos have been answered and the model is exported.
 
-    Raises UsageError where that is less than a third of it.
+    Raises UsageError where that is less than a quarter of it.
     """
     budget = settings.time_budget
     if budget is None:
         return None
     answering = Quantised(network) if settings.quantise and isinstance(network, Fast) else network
-    side, validation, test = photos.about.image_size, len(photos.val.labels), len(photos.test.labels)
+    validation, test = len(photos.val.labels), len(photos.test.labels)
+    exact = Device(torch.device("cpu"), torch.float32)
     seconds = (  # the last epoch's validation; figures, with the mirrored test split; the export, in float32
-        validation * seconds_a_photo(network, side, device)
-        + (validation + 2 * test) * seconds_a_photo(answering, side, device)
-        + (2 * FIT_ON + EXPORTED) * seconds_a_photo(answering, side, Device(torch.device("cpu"), torch.float32)))
+        validation * seconds_a_photo(network, photos.val, device)
+        + (validation + 2 * test) * seconds_a_photo(answering, photos.val, device)
+        + (2 * FIT_ON + EXPORTED) * seconds_a_photo(answering, photos.val, exact))
     left = budget - seconds_alive() - SECONDS_AFTER * crowding() - MARGIN * seconds
-    if left < budget / 3:
+    if left < budget / 4:
         raise UsageError(
             f"--time-budget {budget:g}s is too short here: {budget - left:.0f} s of it go to starting, testing and "
-            f"exporting; give at least {1.5 * (budget - left):.0f}s."
+            f"exporting; give at least {4 / 3 * (budget - left):.0f}s."
         )
     return left
 
