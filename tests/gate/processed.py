@@ -35,5 +35,5 @@ def model(folder: Path, *, flipped: bool = False, biased: float = 0.0, **card: o
     weights = np.ascontiguousarray(weights + np.array([[biased, 0]] * 3, np.float32) / 100)
     weights = weights.astype(np.float32)
     classes = card.get("classes", CLASSES)
-    golden = [golden_photo(label, weights, classes) for label in (0, 1)]  # type: ignore[arg-type]
-    return write_tiny_model(folder, weights=weights, golden=golden, **card)  # type: ignore[arg-type]
+    named = {"golden": [golden_photo(label, weights, classes) for label in (0, 1)]} | card  # type: ignore[arg-type]
+    return write_tiny_model(folder, weights=weights, **named)  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from catsdogs.storage import open_store
 from catsdogs.stores.store import Store
 from tests.gate.processed import model
 from tests.photos import write
-from tests.tiny_model import CLASSES, colour_photo
+from tests.tiny_model import CLASSES, colour_photo, golden_photo
 
 PAUSE = 0.02  # seconds between two requests of the client
 
@@ -90,16 +90,10 @@ def tiny_models(folder: Path) -> dict[str, Path]:
         "good": model(folder / "good", model_digest="a" * 64),
         "better": model(folder / "better", model_digest="b" * 64, temperature=1.9),
         # Its golden photos were answered by itself, so it is as sound as it is wrong.
-        "flipped": model(folder / "flipped", flipped=True, model_digest="c" * 64, golden=flipped_golden()),
-        "broken": model(folder / "broken", flipped=True, model_digest="d" * 64),  # refuses to start
+        "flipped": model(folder / "flipped", flipped=True, model_digest="c" * 64),
+        # Another answered its golden photos, so it refuses to start.
+        "broken": model(folder / "broken", flipped=True, model_digest="d" * 64, golden=[*map(golden_photo, (0, 1))]),
     }
-
-
-def flipped_golden() -> list[Any]:
-    from tests.tiny_model import golden_photo
-
-    return [golden.model_copy(update={"label": CLASSES[1 - number], "probabilities": golden.probabilities[::-1]})
-            for number, golden in enumerate(map(golden_photo, (0, 1)))]
 
 
 @dataclass
