@@ -50,7 +50,7 @@ class Compiled:
         }
         self.outputs = {name for port in model.outputs for name in port.get_names()}
         self._compiled: dict[Way, Any] = {}
-        self._names: dict[Way, list[str]] = {}
+        self._names: dict[Way, list[set[str]]] = {}
         self._lock, self._local = threading.Lock(), threading.local()
         self._by_one = arithmetic == "int8"
         self._compile(Way(False, self._by_one))
@@ -70,7 +70,8 @@ class Compiled:
         # Shared: the engine reads these pixels where they are, and its answers, which the next call writes over, are
         # copied once here and not twice.
         answers = request.infer({INPUT_NAME: pixels}, share_inputs=True, share_outputs=True)
-        return {name: np.array(values) for name, values in zip(self._names[way], answers.values(), strict=True)}
+        return {name: np.array(values) for names, values in zip(self._names[way], answers.values(), strict=True)
+                for name in names}
 
     @property
     def is_exact(self) -> bool:
@@ -90,7 +91,7 @@ class Compiled:
                 if way.single:
                     part.reshape([1, *(length.get_length() for length in list(part.inputs[0].partial_shape)[1:])])
                 compiled = openvino().Core().compile_model(part, "CPU", self._options)
-                self._names[way] = [next(iter(port.get_names())) for port in compiled.outputs]
+                self._names[way] = [port.get_names() for port in compiled.outputs]  # an output may have several
                 self._compiled[way] = compiled
             return self._compiled[way]
 
