@@ -19,8 +19,6 @@ from catsdogs.train.stage import train
 from catsdogs.weights import WeightsCard, load_plain, load_weights, save_plain, save_weights
 from tests.models import CLASSES, LINEAGE, SIZE, train_settings, trained
 
-CPU_FLAGS = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-
 
 @pytest.fixture(scope="module")
 def network(photos: PackedPhotos) -> Iterator[Fast]:
@@ -127,7 +125,6 @@ def test_the_engine_computes_in_integers_as_torch_does(written: Path, photos: Pa
         assert np.abs(together - expected).max() < 0.05 and np.abs(together - alone).max() < 1e-4
 
 
-@pytest.mark.skipif("avx512_vnni" not in CPU_FLAGS, reason="older processors may take other ways")
 def test_the_engine_leaves_no_convolution_in_floats(written: Path, photos: PackedPhotos) -> None:
     """A change that seems to mean the same may cost half of the speed: a level of pixels that the engine optimises away
     left the first convolution in float32."""

@@ -74,7 +74,7 @@ def export(
 
     `photos` are of the validation split; the first of them become golden, up to `check_on` evenly spread ones are
     compared. From `seen`, the training split, the model learns what is familiar. Raises
-    CatsdogsError, and writes nothing, where torch and the engine differ by more than TOLERANCE.
+    CatsdogsError, and writes nothing, where torch and the engine differ by more than their TOLERANCE.
     """
     network, card = load_weights(model_path)
     network = answering(network)
