@@ -106,7 +106,7 @@ def test_the_arithmetic_that_is_clearly_faster_here_is_chosen(
     usual: float, exact: float, chosen: bool
 ) -> None:
     path = write_tiny_model(tmp_path, arithmetic="int8")
-    monkeypatch.setattr(Predictor, "seconds", lambda self: exact if self.is_exact else usual)
+    monkeypatch.setattr(Predictor, "timed", lambda self: exact if self.is_exact else usual)
     predictor = load_checked(path)
     assert predictor.is_exact is chosen
     assert ("a photo takes 1000.00 ms instead of 3000.00" in capsys.readouterr().err) is chosen

@@ -12,7 +12,7 @@ from catsdogs.artifacts import DISTANCE_NAME, EVIDENCE_NAME, LOGITS_NAME, PROBAB
 from catsdogs.compiled import REPAIR, Compiled, Floats, card_of, digest, onnx_path, open_model, read_model
 from catsdogs.doubt import Doubt, doubt
 from catsdogs.errors import BadImage, ModelRefused
-from catsdogs.images import MAX_PIXELS, Pixels, prepare
+from catsdogs.images import MAX_PIXELS, Pixels, prepare, prepare_quickly
 from catsdogs.log import event
 from catsdogs.mahalanobis import Classes
 from catsdogs.statistics import statistics
@@ -43,6 +43,8 @@ class Predictor:
         self.card = card
         self._engine = engine
         self._usual = _usual(card)
+        self.seconds: float | None = None
+        """That the network takes for one photo, where it was measured."""
 
     def run(self, pixels: Pixels) -> tuple[Floats, Floats]:
         """uint8 [n, image_size, image_size, 3] -> (logits, probabilities), each float32 [n, classes]."""
@@ -64,6 +66,11 @@ class Predictor:
     def prepare(self, data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
         """An encoded photo -> uint8 [1, image_size, image_size, 3]. Raises BadImage."""
         return prepare(data, self.card.image_size, max_pixels)[None]
+
+    def prepare_quickly(self, data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels | None:
+        """The same where it takes a few milliseconds at most, otherwise None. Raises BadImage."""
+        pixels = prepare_quickly(data, self.card.image_size, max_pixels)
+        return None if pixels is None else pixels[None]
 
     def answer(self, pixels: Pixels) -> Prediction:
         """The prediction for one prepared photo, uint8 [1, image_size, image_size, 3]."""
@@ -114,8 +121,8 @@ class Predictor:
         """Whether it computes in float32."""
         return self._engine.is_exact
 
-    def seconds(self) -> float:
-        """For one photo, the least of some."""
+    def timed(self) -> float:
+        """Measures `seconds`, the least of some."""
         size = self.card.image_size
         pixels = np.zeros((1, size, size, 3), np.uint8)
         least = float("inf")
@@ -123,6 +130,7 @@ class Predictor:
             started = perf_counter()
             self._engine.infer(pixels)
             least = min(least, perf_counter() - started)
+        self.seconds = least
         return least
 
     def check_golden(self) -> None:
@@ -161,6 +169,13 @@ def load_checked(path: Path) -> Predictor:
     for networks that were hardly trained, or where it is slower. Raises ModelRefused where float32 does not agree
     either, or there is nothing to check.
     """
+    predictor = _chosen(path)
+    if predictor.seconds is None:
+        predictor.timed()
+    return predictor
+
+
+def _chosen(path: Path) -> Predictor:
     model, card = _opened(path)
     if not card.golden:
         raise ModelRefused(f"{path} holds no golden photos to check it with: train again.")
@@ -173,7 +188,7 @@ def load_checked(path: Path) -> Predictor:
         exact.check_golden()
         event("served_in_float32", because=str(refused))
         return exact
-    here, there = usual.seconds(), exact.seconds()
+    here, there = usual.timed(), exact.timed()
     if there < CLEARLY * here and _refusal(exact) is None:
         event("served_in_float32", because=f"a photo takes {1e3 * there:.2f} ms instead of {1e3 * here:.2f}")
         return exact

@@ -37,6 +37,7 @@ class Slow:
 
     def __init__(self, predictor: Predictor) -> None:
         self.card, self.gate, self.begun = predictor.card, threading.Event(), threading.Event()
+        self.seconds = None  # nobody has measured that it is quick
         self.together: list[int] = []
         self._predictor = predictor
         self.prepare = predictor.prepare
@@ -96,6 +97,71 @@ def test_a_bad_photo_spoils_only_its_own_in_a_batch(predictor: Predictor) -> Non
     inference.close()
     assert slow.together == [1, 2] and isinstance(answered[1], Prediction) and isinstance(answered[3], Prediction)
     assert isinstance(answered[2], Refused) and answered[2].status == 400
+
+
+class Watched:
+    """A predictor that is said to be quick, or not; notes in which thread each photo was answered."""
+
+    def __init__(self, predictor: Predictor, seconds: float | None) -> None:
+        self.card, self.seconds, self.threads = predictor.card, seconds, list[str]()
+        self.prepare, self.prepare_quickly = predictor.prepare, predictor.prepare_quickly
+        self._predictor = predictor
+
+    def answer(self, pixels: Pixels) -> Prediction:
+        self.threads.append(threading.current_thread().name)
+        return self._predictor.answer(pixels)
+
+
+SMALL, LARGE, OTHER = (encoded(picture(1)), encoded(picture(2, (1000, 800))), encoded(picture(3), "PNG"))
+
+
+@pytest.mark.parametrize(("seconds", "threads", "photo", "where"), [
+    (0.001, 1, SMALL, "MainThread"),
+    (0.001, 1, LARGE, "inference-0"),
+    (0.001, 1, OTHER, "inference-0"),  # how long it takes is not seen in its header
+    (0.1, 1, SMALL, "inference-0"),
+    (None, 1, SMALL, "inference-0"),
+    (0.001, 2, SMALL, "inference-"),
+])
+def test_only_what_is_quick_is_answered_on_the_loop_where_one_core_is_used(
+    predictor: Predictor, seconds: float | None, threads: int, photo: bytes, where: str
+) -> None:
+    watched = Watched(predictor, seconds)
+    inference = Inference(lambda: cast(Predictor, watched), ServeSettings(threads=threads), Metrics())
+    prediction = asyncio.run(inference.predict(photo))
+    inference.close()
+    assert [name.startswith(where) for name in watched.threads] == [True]
+    assert prediction.probabilities == predictor.predict(photo).probabilities
+
+
+def test_between_photos_the_loop_sees_to_everything_else(predictor: Predictor) -> None:
+    watched = Watched(predictor, 0.001)
+    inference = Inference(lambda: cast(Predictor, watched), ServeSettings(threads=1), Metrics())
+
+    async def go() -> list[int]:
+        waiting = [asyncio.create_task(inference.predict(SMALL)) for _ in range(8)]
+        seen = []
+        while not all(task.done() for task in waiting):
+            seen.append(len(watched.threads))
+            await asyncio.sleep(0)
+        return seen
+
+    seen = asyncio.run(go())
+    inference.close()
+    assert set(range(1, 8)) <= set(seen), "there was a turn after every photo"
+    assert "catsdogs_queue_photos 0.0" in inference.metrics.text().decode()
+
+
+def test_a_bad_photo_on_the_loop_is_refused_and_the_next_one_is_answered(predictor: Predictor) -> None:
+    inference = Inference(lambda: cast(Predictor, Watched(predictor, 0.001)), ServeSettings(threads=1), Metrics())
+
+    async def go() -> list[Prediction | BaseException]:
+        return await asyncio.gather(*map(inference.predict, (b"no photo", SMALL[:300], SMALL)), return_exceptions=True)
+
+    first, second, third = asyncio.run(go())
+    inference.close()
+    assert isinstance(first, Refused) and isinstance(second, Refused) and (first.status, second.status) == (400, 400)
+    assert isinstance(third, Prediction)
 
 
 def test_the_batch_is_one_of_those_that_were_measured(predictor: Predictor) -> None:

@@ -3,10 +3,14 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from catsdogs.serve.balance import Balance
+from catsdogs.serve.connection import Connection
 from catsdogs.serve.listening import BACKLOG, about_to_listen, turn_away
 
 if TYPE_CHECKING:
@@ -21,17 +25,20 @@ HANDSHAKE_SECONDS = 0.1
 
 
 class Server(uvicorn.Server):
-    """`ready` is called when it listens. `alone`: nobody else listens on its sockets.
+    """`ready` is called when it listens. `alone`: nobody else listens on its sockets. `balance`: others share its port.
 
     uvicorn closes a socket with what the kernel has accepted for it, and kept connections between two requests. This
     one takes over what waits, and lets kept connections bring one more request, whose answer says that it closes.
     """
 
-    def __init__(self, app: "FastAPI", ready: Callable[[], None], *, alone: bool = False) -> None:
+    def __init__(self, app: "FastAPI", ready: Callable[[], None], *, alone: bool = False,
+                 balance: Balance | None = None) -> None:
+        http: Any = "httptools" if balance is None else partial(Connection, balance=balance)
         super().__init__(uvicorn.Config(
-            app, loop="uvloop", http="httptools", ws="none", access_log=False, server_header=False,
+            app, loop="uvloop", http=http, ws="none", access_log=False, server_header=False,
             log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS, backlog=BACKLOG))
-        self._ready, self._alone = ready, alone
+        self._ready, self._alone, self._balance = ready, alone, balance
+        self._taking: set[asyncio.Task[Any]] = set()
         self._waiting: list[socket.socket] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -39,11 +46,15 @@ class Server(uvicorn.Server):
         for listener in self._waiting:
             about_to_listen(listener)
         await super().startup(sockets)
+        if self._balance is not None:
+            asyncio.get_running_loop().add_reader(self._balance.channel.take, self._take)
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for listener in self._waiting if self._alone else []:
             turn_away(listener)
+        if self._balance is not None:
+            self._balance.leave()
         for server in self.servers:
             server.close()
         state = self.server_state
@@ -74,8 +85,26 @@ class Server(uvicorn.Server):
                     await loop.connect_accepted_socket(self._protocol, connection)
                 if ended:
                     listener.close()
+            if self._balance is not None:
+                self._take()
+                if ended:
+                    loop.remove_reader(self._balance.channel.take)
             await asyncio.sleep(0.01)
 
-    def _protocol(self) -> Any:
+    def _take(self) -> None:
+        """What other processes have handed on."""
+        loop = asyncio.get_running_loop()
+        assert self._balance is not None, "this is called where there are others"
+        while (connection := self._balance.taken()) is not None:
+            task = loop.create_task(self._taken(connection))
+            self._taking.add(task)
+            task.add_done_callback(self._taking.discard)
+
+    async def _taken(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):  # its client has gone
+            await loop.connect_accepted_socket(lambda: self._protocol(mine=True), connection)
+
+    def _protocol(self, **more: Any) -> Any:
         return self.config.http_protocol_class(  # type: ignore[call-arg]
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state, **more)

@@ -13,6 +13,7 @@ from types import FrameType
 
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.log import event
+from catsdogs.serve.balance import Connections
 from catsdogs.serve.listening import another, reserved, turn_away
 from catsdogs.serve.shared import Shared
 from catsdogs.serve.worker import work
@@ -62,6 +63,7 @@ class Supervisor:
         listener = reserved(settings.host, settings.port)
         self.port = int(listener.getsockname()[1])
         self.places = [Place(listener), *(Place(another(settings.host, self.port)) for _ in range(count - 1))]
+        self.connections = Connections(2 * count)  # each may be replaced by another, which begins before it ends
         self.selector = selectors.DefaultSelector()
         self.numbers: set[int] = set()
         self.rolling: list[Place] = []
@@ -102,7 +104,7 @@ class Supervisor:
     def _start(self, place: Place) -> Worker:
         if place.listener is None:
             place.listener = another(self.settings.host, self.port)
-        number = next(number for number in range(2 * len(self.places)) if number not in self.numbers)
+        number = next(number for number in range(len(self.connections.channels)) if number not in self.numbers)
         shared, (reading, writing), parent = Shared(self.folder, number), os.pipe(), os.getpid()
         pid = os.fork()
         if not pid:
@@ -111,7 +113,7 @@ class Supervisor:
             for key in self.selector.get_map().values():
                 os.close(key.fd)
             os.close(reading)
-            work(self.settings, place.listener, shared, writing, parent)
+            work(self.settings, place.listener, shared, self.connections, writing, parent)
         os.close(writing)
         self.numbers.add(number)
         worker = Worker(pid, shared, reading)
@@ -130,6 +132,7 @@ class Supervisor:
         os.close(worker.report)
         _, status = os.waitpid(worker.pid, 0)
         self.numbers.discard(worker.shared.number)
+        self.connections.gone(worker.shared.number)
         self.gone(worker.shared)
         if not self.stopping:
             self._ended(place, worker, os.waitstatus_to_exitcode(status))

@@ -11,6 +11,7 @@ from types import FrameType
 
 from catsdogs.errors import CatsdogsError
 from catsdogs.machine import end_with_parent
+from catsdogs.serve.balance import Balance, Connections
 from catsdogs.serve.shared import Shared
 from catsdogs.serve.start import start
 from catsdogs.settings.serving import ServeSettings
@@ -18,7 +19,8 @@ from catsdogs.settings.serving import ServeSettings
 REFUSED = 4  # the exit status of a process whose reason is in its report
 
 
-def work(settings: ServeSettings, listener: socket.socket, shared: Shared, report: int, parent: int) -> None:
+def work(settings: ServeSettings, listener: socket.socket, shared: Shared, connections: Connections, report: int,
+         parent: int) -> None:
     """Serve until SIGTERM. Never returns: what the parent put off until its own end is not for a child."""
     status = 1
     try:
@@ -27,7 +29,8 @@ def work(settings: ServeSettings, listener: socket.socket, shared: Shared, repor
         app = start(settings, shared)
         from catsdogs.serve.server import Server
 
-        Server(app, ready=lambda: _tell(report, {"ready": True})).run(sockets=[listener])
+        Server(app, ready=lambda: _tell(report, {"ready": True}),
+               balance=Balance(connections, shared.number)).run(sockets=[listener])
         status = 0
     except CatsdogsError as error:
         _tell(report, {"refused": str(error), "status": error.exit_status})
