@@ -39,7 +39,9 @@ def processor() -> str:
     name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     flags = next((line for line in lines if line.startswith("flags")), "")
     widest = next((flag for flag in ("amx_tile", "avx512f", "avx2") if flag in flags), "no AVX2")
-    return f"{cores()} cores of {name} ({widest})"
+    speed = next((float(line.split(":")[1]) for line in lines if line.startswith("cpu MHz")), 0.0)
+    at = f" at {speed / 1000:.1f} GHz" if speed else ""
+    return f"{cores()} cores of {name}{at} ({widest})"
 
 
 def main() -> None:

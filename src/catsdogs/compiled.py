@@ -41,7 +41,7 @@ class Compiled:
 
     def __init__(self, model: Any, arithmetic: str, threads: int = 1, *, exact: bool = False) -> None:
         """`arithmetic` is what the model was made for, `exact` leaves it for float32."""
-        self._model = model
+        self._model, self._exact = model, exact
         self._options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
@@ -76,7 +76,7 @@ class Compiled:
     @property
     def is_exact(self) -> bool:
         """Whether the processor has nothing coarser that is faster, and float32 was chosen by itself."""
-        return "LP_TRANSFORMS_MODE" in self._options or (
+        return self._exact or (
             "INFERENCE_PRECISION_HINT" not in self._options
             and self._compile(Way(False, self._by_one)).get_property("INFERENCE_PRECISION_HINT")
             == openvino().Type.f32)

@@ -64,6 +64,22 @@ def test_nothing_is_handed_to_who_leaves_or_has_ended(connections: Connections, 
     assert busy.hand_on(ours.fileno())
 
 
+def test_what_was_on_its_way_to_one_that_ended_another_one_gets(connections: Connections, ours: socket.socket) -> None:
+    busy, _ = Balance(connections, 0), Balance(connections, 1)
+    busy.count(2)
+    assert busy.hand_on(ours.fileno())
+    connections.gone(1)
+    taken = busy.taken()
+    assert taken is not None
+    with taken:
+        assert os.fstat(taken.fileno()).st_ino == os.fstat(ours.fileno()).st_ino
+    Balance(connections, 1)
+    busy.count(1)
+    assert not busy.hand_on(ours.fileno()), "nothing is counted for it that it will never take"
+    busy.count(2)
+    assert busy.hand_on(ours.fileno())
+
+
 def test_what_a_full_channel_does_not_take_stays(connections: Connections, ours: socket.socket) -> None:
     busy, _ = Balance(connections, 0), Balance(connections, 1)
     given = 0

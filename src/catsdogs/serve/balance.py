@@ -9,6 +9,9 @@ import socket
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+
+Row = npt.NDArray[np.int64]
 
 UNEVEN = 2
 """Connections more than whoever has the fewest: less would hand on what evens out by itself."""
@@ -29,18 +32,24 @@ class Connections:
     """What is made before the processes are forked: a channel to each, and memory that they share.
 
     Each number in it has a single writer, so that no lock is needed: a process writes how many connections it has open,
-    how many it has been handed, and how many it has handed to each other one.
+    how many it has been handed, and how many it has handed to each other one. The last row is of who starts them.
     """
 
     def __init__(self, processes: int) -> None:
         self.channels = [_channel() for _ in range(processes)]
-        size = processes, TAKEN + 1 + processes
+        size = processes + 1, TAKEN + 1 + processes
         self.rows = np.frombuffer(mmap.mmap(-1, 8 * size[0] * size[1]), np.int64).reshape(size)
         self.rows[:, OPEN] = ABSENT
 
     def gone(self, number: int) -> None:
-        """That process has ended."""
+        """That process has ended; what was on its way to it, another one gets."""
         self.rows[number, OPEN] = ABSENT
+        present = np.flatnonzero(self.rows[:, OPEN] != ABSENT)
+        while len(present) and (connection := _next(self.channels[number])) is not None:
+            with connection:
+                _give(self.rows[-1], self.channels, int(present[0]), connection.fileno())
+        if len(present):  # it may have been killed before it noted one
+            self.rows[number, TAKEN] = self.rows[:, TAKEN + 1 + number].sum()
 
 
 class Balance:
@@ -65,27 +74,38 @@ class Balance:
 
         The caller closes its own hold of it.
         """
-        opened = self.rows[:, OPEN]
-        on_the_way = self.rows[:, TAKEN + 1:].sum(axis=0) - self.rows[:, TAKEN]
+        opened = self.rows[:-1, OPEN]
+        on_the_way = self.rows[:, TAKEN + 1:].sum(axis=0) - self.rows[:-1, TAKEN]
         loads = np.where(opened == ABSENT, MANY, opened + on_the_way)
         other = int(loads.argmin())
         if self.mine[OPEN] - loads[other] < UNEVEN:
             return False
-        try:
-            socket.send_fds(self.channels[other].put, [b"c"], [descriptor])
-        except OSError:  # as many wait there as the system lets
-            return False
-        self.mine[TAKEN + 1 + other] += 1
-        return True
+        return _give(self.mine, self.channels, other, descriptor)
 
     def taken(self) -> socket.socket | None:
         """A connection that another process has handed on, if there is one."""
-        try:
-            _, descriptors, _, _ = socket.recv_fds(self.channel.take, 1, 1)
-        except BlockingIOError:
-            return None
-        self.mine[TAKEN] += 1
-        return socket.socket(fileno=descriptors[0])
+        connection = _next(self.channel)
+        if connection is not None:
+            self.mine[TAKEN] += 1
+        return connection
+
+
+def _give(giver: Row, channels: list[Channel], other: int, descriptor: int) -> bool:
+    """False where as many wait there as the system lets."""
+    try:
+        socket.send_fds(channels[other].put, [b"c"], [descriptor])
+    except OSError:
+        return False
+    giver[TAKEN + 1 + other] += 1
+    return True
+
+
+def _next(channel: Channel) -> socket.socket | None:
+    try:
+        _, descriptors, _, _ = socket.recv_fds(channel.take, 1, 1)
+    except BlockingIOError:
+        return None
+    return socket.socket(fileno=descriptors[0])
 
 
 def _channel() -> Channel:
