@@ -66,7 +66,9 @@ class Compiled:
         requests = self._local.__dict__
         request = requests.get(str(way))
         if request is None:
-            request = requests[str(way)] = self._compile(way).create_infer_request()
+            # Without the lock: another way may be compiled just now, and take long.
+            compiled = self._compiled.get(way) or self._compile(way)
+            request = requests[str(way)] = compiled.create_infer_request()
         # Shared: the engine reads these pixels where they are, and its answers, which the next call writes over, are
         # copied once here and not twice.
         answers = request.infer({INPUT_NAME: pixels}, share_inputs=True, share_outputs=True)

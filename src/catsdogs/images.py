@@ -22,8 +22,6 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "GIF": "gif", "BMP": "bmp", "WEBP": "webp"}
 MAX_PIXELS = 64_000_000
 MIN_SIDE = 8
-QUICK_PIXELS = 500_000
-"""A JPEG of so many is decoded in 1 to 3 ms; of other formats the size says little about that."""
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -92,20 +90,8 @@ def prepare(data: bytes, image_size: int, max_pixels: int = MAX_PIXELS) -> Pixel
     serving, so it changes no answer. Raises what `opened` raises.
     """
     with opened(data, max_pixels) as image:
-        return _pixels(image, image_size)
-
-
-def prepare_quickly(data: bytes, image_size: int, max_pixels: int = MAX_PIXELS) -> Pixels | None:
-    """What `prepare` makes of a photo whose decoding takes a few milliseconds; None for others, of which only the
-    header is read. Raises what `opened` raises."""
-    with opened(data, max_pixels) as image:
-        width, height = image.size
-        return _pixels(image, image_size) if image.format == "JPEG" and width * height <= QUICK_PIXELS else None
-
-
-def _pixels(image: Image.Image, image_size: int) -> Pixels:
-    image.draft("RGB", (image_size, image_size))
-    return square(upright_rgb(image), image_size)
+        image.draft("RGB", (image_size, image_size))
+        return square(upright_rgb(image), image_size)
 
 
 def square(image: Image.Image, image_size: int) -> Pixels:

@@ -18,7 +18,7 @@ from catsdogs.images import encode
 from tests.models import colour_photo
 from tests.serve.malformed import form
 
-PHOTO = encode(colour_photo(1, 5))
+PHOTO = encode(colour_photo(1, 5), "JPEG")
 ROUNDS = 600  # of 50 ms
 
 

@@ -104,12 +104,16 @@ class Watched:
 
     def __init__(self, predictor: Predictor, seconds: float | None) -> None:
         self.card, self.seconds, self.threads = predictor.card, seconds, list[str]()
-        self.prepare, self.prepare_quickly = predictor.prepare, predictor.prepare_quickly
+        self.prepare = predictor.prepare
         self._predictor = predictor
 
     def answer(self, pixels: Pixels) -> Prediction:
         self.threads.append(threading.current_thread().name)
         return self._predictor.answer(pixels)
+
+    def answers(self, pixels: Pixels) -> list[Prediction]:
+        self.threads += [threading.current_thread().name] * len(pixels)
+        return self._predictor.answers(pixels)
 
 
 SMALL, LARGE, OTHER = (encoded(picture(1)), encoded(picture(2, (1000, 800))), encoded(picture(3), "PNG"))
@@ -149,6 +153,41 @@ def test_between_photos_the_loop_sees_to_everything_else(predictor: Predictor) -
     seen = asyncio.run(go())
     inference.close()
     assert set(range(1, 8)) <= set(seen), "there was a turn after every photo"
+    assert "catsdogs_queue_photos 0.0" in inference.metrics.text().decode()
+
+
+def test_a_turn_of_the_loop_is_bounded_in_time(predictor: Predictor) -> None:
+    watched = Watched(predictor, 0.005)  # four of these are as much as one turn may take
+    inference = Inference(lambda: cast(Predictor, watched), ServeSettings(threads=1), Metrics(), 32)
+
+    async def go() -> set[int]:
+        waiting = [asyncio.create_task(inference.predict(SMALL)) for _ in range(10)]
+        seen = set()
+        while not all(task.done() for task in waiting):
+            seen.add(len(watched.threads))
+            await asyncio.sleep(0)
+        return seen
+
+    assert asyncio.run(go()) >= {0, 4, 8}
+    inference.close()
+    assert set(watched.threads) == {"MainThread"}
+
+
+def test_a_queue_of_quick_photos_is_bounded_and_what_was_given_up_is_skipped(predictor: Predictor) -> None:
+    watched = Watched(predictor, 0.001)
+    inference = Inference(lambda: cast(Predictor, watched), ServeSettings(threads=1, queue_size=3), Metrics())
+
+    async def go() -> list[Prediction | BaseException]:
+        waiting = [asyncio.create_task(inference.predict(SMALL)) for _ in range(6)]
+        await asyncio.sleep(0)
+        waiting[3].cancel()
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    answers = asyncio.run(go())
+    inference.close()
+    refused = [answer.status for answer in answers if isinstance(answer, Refused)]
+    assert refused == [503, 503] and isinstance(answers[3], asyncio.CancelledError)
+    assert len(watched.threads) == 3
     assert "catsdogs_queue_photos 0.0" in inference.metrics.text().decode()
 
 

@@ -101,7 +101,7 @@ def test_every_request_that_reached_it_is_answered_when_it_stops_under_load(tmp_
     port = free_port()
     command = [sys.executable, "-m", "catsdogs", "serve", "--enable-real-model", "--port", str(port), "--model-path",
                str(write_tiny_model(tmp_path))]
-    photo, statuses = encode(colour_photo(1, 5)), Counter[int]()
+    photo, statuses = encode(colour_photo(1, 5), "JPEG"), Counter[int]()
 
     def ask() -> None:
         with httpx.Client() as client:

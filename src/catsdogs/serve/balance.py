@@ -5,7 +5,9 @@ fourth time; each of its clients then waits for five others, with a core idle as
 """
 
 import mmap
+import os
 import socket
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,13 +44,18 @@ class Connections:
         self.rows[:, OPEN] = ABSENT
 
     def gone(self, number: int) -> None:
-        """That process has ended; what was on its way to it, another one gets."""
+        """That process has ended."""
         self.rows[number, OPEN] = ABSENT
-        present = np.flatnonzero(self.rows[:, OPEN] != ABSENT)
-        while len(present) and (connection := _next(self.channels[number])) is not None:
-            with connection:
-                _give(self.rows[-1], self.channels, int(present[0]), connection.fileno())
-        if len(present):  # it may have been killed before it noted one
+
+    def pass_on(self, alive: set[int]) -> None:
+        """What is on its way to a process that has ended, another one gets; where none is present, it waits for one."""
+        present = [int(number) for number in np.flatnonzero(self.rows[:, OPEN] != ABSENT)]
+        for number in set(range(len(self.channels))) - alive if present else ():
+            while (descriptors := _received(self.channels[number])) is not None:
+                for descriptor in descriptors:
+                    any(_give(self.rows[-1], self.channels, other, descriptor) for other in present)
+                    os.close(descriptor)
+            # It may have been killed before it noted one that it took, and another before it noted one that it gave.
             self.rows[number, TAKEN] = self.rows[:, TAKEN + 1 + number].sum()
 
 
@@ -57,11 +64,11 @@ class Balance:
 
     def __init__(self, connections: Connections, number: int) -> None:
         self.rows, self.channels = connections.rows, connections.channels
-        self.mine, self.channel = self.rows[number], self.channels[number]
+        self.number, self.mine, self.channel = number, self.rows[number], self.channels[number]
         self.leaving = False
-        self.count(0)
 
     def count(self, connections: int) -> None:
+        """So many are open here. From the first time on this process is handed others."""
         self.mine[OPEN] = ABSENT if self.leaving else connections
 
     def leave(self) -> None:
@@ -76,7 +83,8 @@ class Balance:
         """
         opened = self.rows[:-1, OPEN]
         on_the_way = self.rows[:, TAKEN + 1:].sum(axis=0) - self.rows[:-1, TAKEN]
-        loads = np.where(opened == ABSENT, MANY, opened + on_the_way)
+        loads = np.where(opened == ABSENT, MANY, opened + on_the_way.clip(0))
+        loads[self.number] = MANY
         other = int(loads.argmin())
         if self.mine[OPEN] - loads[other] < UNEVEN:
             return False
@@ -84,10 +92,11 @@ class Balance:
 
     def taken(self) -> socket.socket | None:
         """A connection that another process has handed on, if there is one."""
-        connection = _next(self.channel)
-        if connection is not None:
+        while (descriptors := _received(self.channel)) is not None:
             self.mine[TAKEN] += 1
-        return connection
+            if descriptors:  # otherwise no more files may be opened here, and the connection is lost
+                return socket.socket(fileno=descriptors[0])
+        return None
 
 
 def _give(giver: Row, channels: list[Channel], other: int, descriptor: int) -> bool:
@@ -100,16 +109,18 @@ def _give(giver: Row, channels: list[Channel], other: int, descriptor: int) -> b
     return True
 
 
-def _next(channel: Channel) -> socket.socket | None:
+def _received(channel: Channel) -> list[int] | None:
     try:
         _, descriptors, _, _ = socket.recv_fds(channel.take, 1, 1)
     except BlockingIOError:
         return None
-    return socket.socket(fileno=descriptors[0])
+    return descriptors
 
 
 def _channel() -> Channel:
-    put, take = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # Datagrams are as reliable within one machine, but Linux lets ten of them wait; others have no packets in sequence.
+    put, take = socket.socketpair(
+        socket.AF_UNIX, socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM)
     for end in (put, take):
         end.setblocking(False)
     return Channel(put, take)

@@ -20,6 +20,8 @@ class Connection(HttpToolsProtocol):
         # Reading begins once this returns: all that the client has sent is still in the socket.
         if not self.mine and self.balance.hand_on(transport.get_extra_info("socket").fileno()):
             self.handed_on = True
+            # It refers back, and both would wait for the garbage collector.
+            self.parser = None  # type: ignore[assignment]
             self.balance.count(len(self.connections))
             transport.abort()  # closes this hold of it, and tells the client nothing
             return

@@ -11,7 +11,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -23,26 +22,22 @@ from catsdogs.predictor import Prediction, Predictor
 from catsdogs.serve.errors import Refused
 from catsdogs.serve.heat import Explanation, explained
 from catsdogs.serve.metrics import Metrics
+from catsdogs.serve.quick import is_quick
 from catsdogs.settings.serving import ServeSettings
-
 
 QUICK_SECONDS = 0.005
 """Of a network that may answer on the event loop."""
 
-
-class Later:
-    """In place of an answer that a thread is to give."""
+TURN_SECONDS = 0.02
+"""Of the network, for photos that it answers together there."""
 
 
 @dataclass(eq=False)
 class Job:
-    """`prepare` makes the pixels of one photo, uint8 [1, size, size, 3]; `alone`, where it is given, does it all.
-
-    Asked to be quick, `prepare` gives None for a photo that takes longer.
-    """
+    """`prepare` makes the pixels of one photo, uint8 [1, size, size, 3]; `alone`, where it is given, does it all."""
 
     answer: "asyncio.Future[Any]"
-    prepare: Callable[[Predictor, bool], Pixels | None] | None = None
+    prepare: Callable[[Predictor], Pixels] | None = None
     alone: Callable[[Predictor], Any] | None = None
     abandoned: bool = False
 
@@ -72,12 +67,12 @@ class Inference:
     async def predict(self, data: bytes) -> Prediction:
         """An encoded photo. Raises Refused: 400 and 413 for it, 503 when the queue is full, 504 past the deadline."""
         prediction: Prediction = await self._queued(
-            prepare=lambda predictor, quickly: self._prepare(predictor, data, quickly))
+            prepare=lambda predictor: self._prepare(predictor, data), quick=self.on_loop and is_quick(data))
         return prediction
 
     async def classify(self, pixels: Pixels) -> Prediction:
         """A prepared photo, uint8 [1, image_size, image_size, 3]. Raises Refused."""
-        prediction: Prediction = await self._queued(prepare=lambda predictor, quickly: pixels)
+        prediction: Prediction = await self._queued(prepare=lambda _: pixels, quick=self.on_loop)
         return prediction
 
     async def explain(self, data: bytes, picture: bool) -> Explanation:
@@ -85,29 +80,26 @@ class Inference:
         def work(predictor: Predictor) -> Explanation:
             if not predictor.explains:
                 raise Refused(404, "no-evidence", "This model cannot explain itself: run `catsdogs package` again.")
-            pixels = self._prepare(predictor, data, quickly=False)
-            assert pixels is not None, "a photo that may take its time"
-            prediction, evidence = predictor.explain(pixels)
+            prediction, evidence = predictor.explain(self._prepare(predictor, data))
             return explained(prediction, evidence, data if picture else None)
 
         explanation: Explanation = await self._queued(alone=work)
         return explanation
 
-    def _prepare(self, predictor: Predictor, data: bytes, quickly: bool) -> Pixels | None:
-        started = perf_counter()
-        pixels = (predictor.prepare_quickly if quickly else predictor.prepare)(data, self.max_pixels)
-        if pixels is not None:
-            self.metrics.decode.observe(perf_counter() - started)
-        return pixels
+    def _prepare(self, predictor: Predictor, data: bytes) -> Pixels:
+        with self.metrics.timed(self.metrics.decode):
+            return predictor.prepare(data, self.max_pixels)
 
-    async def _queued(self, prepare: Callable[[Predictor, bool], Pixels | None] | None = None,
-                      alone: Callable[[Predictor], Any] | None = None) -> Any:
+    async def _queued(self, prepare: Callable[[Predictor], Pixels] | None = None,
+                      alone: Callable[[Predictor], Any] | None = None, quick: bool = False) -> Any:
         if self._held >= self.capacity:
             raise Refused(503, "queue-full", "Too many photos are waiting; try again.", {"Retry-After": "1"})
         job = Job(asyncio.get_running_loop().create_future(), prepare, alone)
         self._hold(1)
-        if self.on_loop and alone is None:
-            self._soon(job)
+        if quick:
+            self._quick.append(job)
+            if len(self._quick) == 1:
+                job.answer.get_loop().call_soon(self._turn)
         else:
             self._jobs.put(job)
         try:
@@ -126,21 +118,22 @@ class Inference:
         self._held += more
         self.metrics.queue.set(self._held)
 
-    def _soon(self, job: Job) -> None:
-        if not self._quick:
-            job.answer.get_loop().call_soon(self._turn)
-        self._quick.append(job)
-
     def _turn(self) -> None:
-        """Of the event loop: answer what waits, up to `batch` photos, and leave to threads what would take long."""
-        jobs = [self._quick.popleft() for _ in range(min(self.batch, len(self._quick)))]
+        """Of the event loop: answer what waits, up to a batch."""
+        try:
+            seconds = self.model().seconds
+        except Refused:
+            seconds = None
+        quick = seconds is not None and seconds <= QUICK_SECONDS
+        most = min(self.batch, max(1, int(TURN_SECONDS / seconds))) if quick and seconds else 1
+        jobs = [self._quick.popleft() for _ in range(min(most, len(self._quick)))]
         if self._quick:
             jobs[0].answer.get_loop().call_soon(self._turn)  # after whatever has come in meanwhile
-        answers = self._answers(jobs, quickly=True)
-        for job, answer in zip(jobs, answers, strict=True):
-            if answer is Later:
+        if quick:
+            self._deliver(jobs, self._answers(jobs))
+        else:
+            for job in jobs:
                 self._jobs.put(job)
-        self._deliver(jobs, answers)
 
     def _work(self) -> None:
         """A thread, until None is in the queue."""
@@ -163,16 +156,14 @@ class Inference:
                 pass  # the loop is closed: nobody waits
             job = jobs = answers = None  # type: ignore[assignment]  # photos are large: keep none
 
-    def _answers(self, jobs: Sequence[Job], *, quickly: bool = False) -> list[Any]:
-        """One a job, in order; what it raised in place of it, and Later in place of what cannot be quick."""
+    def _answers(self, jobs: Sequence[Job]) -> list[Any]:
+        """One a job, in order; what it raised in place of it."""
         answers: list[Any] = [None] * len(jobs)
         prepared: list[tuple[int, Pixels]] = []
         try:
             predictor = self.model()
         except Refused as refused:
             return [refused] * len(jobs)
-        if quickly and not (predictor.seconds is not None and predictor.seconds <= QUICK_SECONDS):
-            return [Later] * len(jobs)
         for place, job in enumerate(jobs):
             if job.abandoned:
                 continue
@@ -180,11 +171,7 @@ class Inference:
                 if job.alone is not None:
                     answers[place] = job.alone(predictor)
                 elif job.prepare is not None:
-                    pixels = job.prepare(predictor, quickly)
-                    if pixels is None:
-                        answers[place] = Later
-                    else:
-                        prepared.append((place, pixels))
+                    prepared.append((place, job.prepare(predictor)))
             except Exception as error:  # of this photo alone; raised again where it is waited for
                 answers[place] = error
         if prepared:
@@ -204,9 +191,9 @@ class Inference:
             return predictor.answers(np.concatenate(pixels))
 
     def _deliver(self, jobs: Sequence[Job], answers: Sequence[Any]) -> None:
-        self._hold(-sum(answer is not Later for answer in answers))
+        self._hold(-len(jobs))
         for job, answer in zip(jobs, answers, strict=True):
-            if answer is Later or job.answer.done():
+            if job.answer.done():
                 continue  # cancelled: nobody waits
             if isinstance(answer, BaseException):
                 job.answer.set_exception(answer)

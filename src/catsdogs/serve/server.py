@@ -48,6 +48,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self._balance is not None:
             asyncio.get_running_loop().add_reader(self._balance.channel.take, self._take)
+            self._balance.count(0)
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from catsdogs.images import PREPARATION, prepare
 from catsdogs.predictor import Prediction, Predictor, load_checked
 from catsdogs.serve.schemas import ModelAnswer, Refusal
@@ -57,7 +59,11 @@ def load(settings: ServeSettings) -> Loaded:
     """Load the model and let it answer its golden photos. Raises ModelRefused: a broken model is never served."""
     if not settings.enable_real_model:
         return Loaded(None, "no model is loaded (ENABLE_REAL_MODEL is not set): a stub answers")
-    return Loaded(load_checked(settings.model_path), "the golden photos were answered correctly")
+    predictor = load_checked(settings.model_path)
+    if settings.batch != 1:  # compiled apart, and not while somebody waits
+        side = predictor.card.image_size
+        predictor.run(np.zeros((2, side, side, 3), np.uint8))
+    return Loaded(predictor, "the golden photos were answered correctly")
 
 
 def stub_prediction(data: bytes, max_pixels: int) -> Prediction:

@@ -133,12 +133,14 @@ class Supervisor:
         _, status = os.waitpid(worker.pid, 0)
         self.numbers.discard(worker.shared.number)
         self.connections.gone(worker.shared.number)
+        self.connections.pass_on(self.numbers)
         self.gone(worker.shared)
         if not self.stopping:
             self._ended(place, worker, os.waitstatus_to_exitcode(status))
 
     def _ready(self, place: Place, worker: Worker) -> None:
         worker.ready = True
+        self.connections.pass_on(self.numbers)  # what was handed to one that ended at that very moment
         if worker.reload:
             worker.tell(signal.SIGHUP)
         if not self.announced and all(place.worker and place.worker.ready for place in self.places):

@@ -1,0 +1,64 @@
+"""Photos that may be decoded on the event loop, and those that would stop it."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from catsdogs.serve.quick import MOST_BYTES, is_quick
+from tests.photos import encoded, picture
+
+SMALL = encoded(picture(1, (500, 375)), quality=90)
+END = b"\xff\xd9"
+
+
+def with_exif(length: int) -> bytes:
+    return encoded(picture(2, (64, 64)), exif=b"Exif\0\0" + bytes(length))
+
+
+def of_two_frames() -> bytes:
+    frame = SMALL.index(b"\xff\xc0")
+    small = bytearray(SMALL[frame:frame + 19])
+    small[5:9] = b"\0\x08\0\x08"
+    return SMALL[:frame] + bytes(small) + SMALL[frame:]
+
+
+def repeating_its_last_scan(times: int) -> bytes:
+    data = encoded(picture(3, (700, 700)), progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * times + END
+
+
+@pytest.mark.parametrize("data", [
+    SMALL,
+    encoded(picture(1, (500, 375)), progressive=True),
+    encoded(picture(1, (500, 375)).convert("L")),
+    encoded(picture(1, (500, 375)).convert("CMYK")),
+    encoded(picture(1, (500, 375)), icc_profile=b"p" * 3000, comment=b"c"),
+    with_exif(9000),
+], ids=["baseline", "progressive", "grey", "cmyk", "profile", "exif"])
+def test_small_jpegs_are_quick(data: bytes) -> None:
+    assert is_quick(data)
+
+
+@pytest.mark.parametrize("data", [
+    b"", b"\xff\xd8", SMALL[:100], b"no photo", b"\xff\xd8" * 50, b"\xff\xd8\xff" + bytes(50),
+    encoded(picture(1, (500, 375)), "PNG"),
+    encoded(picture(1, (1000, 501))),
+    SMALL[:-2] + bytes(MOST_BYTES) + END,
+    repeating_its_last_scan(20),
+    SMALL[:2] + b"\xff\xfe\x00\x02" * 40 + SMALL[2:],
+    with_exif(40_000),
+    of_two_frames(),
+], ids=["empty", "start", "truncated", "text", "starts", "zeros", "png", "large", "long", "scans", "segments", "exif",
+        "frames"])
+def test_whatever_may_take_long_is_not(data: bytes) -> None:
+    assert not is_quick(data)
+
+
+def test_what_is_said_to_be_quick_is_as_small_as_pillow_sees_it() -> None:
+    """Its own reading of the size must not be led to another frame than the decoder's."""
+    for width, height in ((707, 707), (708, 707), (8, 62_500), (62_501, 8)):
+        data = encoded(Image.new("RGB", (width, height)))
+        with Image.open(io.BytesIO(data)) as image:
+            assert is_quick(data) == (image.width * image.height <= 500_000)
