@@ -57,8 +57,9 @@ def main() -> None:
     head = [
         "# Results of `make bench`", "",
         f"{date.today()}, {processor()}, Python {platform.python_version()}, on {kind}. Memory is the peak of all "
-        "processes together, file-backed maps not counted. Beside this: [TRAINING.md](TRAINING.md) (accuracy within a "
-        "time), [SERVING.md](SERVING.md), [VERSIONS.md](VERSIONS.md), [DOCTOR.md](DOCTOR.md), "
+        "processes together, file-backed maps not counted. Beside this: [TRAINING.md](TRAINING.md) and "
+        "[TRAINING_EARLIER.md](TRAINING_EARLIER.md) (accuracy within a time), [SERVING.md](SERVING.md), "
+        "[ANSWER.md](ANSWER.md), [VERSIONS.md](VERSIONS.md), [DOCTOR.md](DOCTOR.md), "
         "[UNFAMILIAR.md](UNFAMILIAR.md) and the soaks.", "",
         "| what | figure | seconds | peak memory |", "| --- | --- | --- | --- |",
     ]
