@@ -1,6 +1,7 @@
 """Connections that the kernel gave to one process by chance are spread over all."""
 
 import os
+import resource
 import socket
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from tests.tiny_model import colour_photo, write_tiny_model
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="several processes need fork")
 
+ESTABLISHED, LISTENING = "01", "0A"
 CLIENTS, ROUNDS = 24, 3  # left to chance, the processes differ by 2 or less in all rounds once in twelve times
 
 
@@ -47,10 +49,14 @@ def test_who_has_two_more_hands_on_and_what_is_on_the_way_counts(connections: Co
     assert not busy.hand_on(ours.fileno()), "one is on its way to the other, which then has one too"
     taken = idle.taken()
     assert taken is not None and idle.taken() is None
+    assert not busy.hand_on(ours.fileno()), "taken, and not yet open"
     with taken:
         assert os.fstat(taken.fileno()).st_ino == os.fstat(ours.fileno()).st_ino
         idle.count(1)
-        assert not busy.hand_on(ours.fileno()), "and the one that has arrived is not counted twice"
+        idle.arrived()
+        assert not busy.hand_on(ours.fileno())
+        busy.count(3)
+        assert busy.hand_on(ours.fileno()), "the one that has arrived is not counted twice"
 
 
 def test_nothing_is_handed_to_who_leaves_or_has_ended(connections: Connections, ours: socket.socket) -> None:
@@ -78,6 +84,7 @@ def test_what_was_on_its_way_to_one_that_ended_another_one_gets(connections: Con
     connections.pass_on({0})
     taken = busy.taken()
     assert taken is not None
+    busy.arrived()
     with taken:
         assert os.fstat(taken.fileno()).st_ino == os.fstat(ours.fileno()).st_ino
     Balance(connections, 1).count(0)
@@ -85,6 +92,24 @@ def test_what_was_on_its_way_to_one_that_ended_another_one_gets(connections: Con
     assert not busy.hand_on(ours.fileno()), "nothing is counted for it that it will never take"
     busy.count(2)
     assert busy.hand_on(ours.fileno())
+
+
+def test_at_the_limit_of_open_files_one_is_lost_and_the_count_is_right(
+    connections: Connections, ours: socket.socket
+) -> None:
+    busy, idle = Balance(connections, 0), Balance(connections, 1)
+    idle.count(0)
+    busy.count(2)
+    assert busy.hand_on(ours.fileno())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(ours.fileno())
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        assert idle.taken() is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert busy.hand_on(ours.fileno()), "nothing is on its way any more"
 
 
 def test_what_a_full_channel_does_not_take_stays(connections: Connections, ours: socket.socket) -> None:
@@ -107,6 +132,7 @@ def test_two_processes_share_the_connections_and_answer_on_all(tmp_path: Path) -
     with running(command, port) as process:
         workers = children(process)
         assert len(workers) == 2
+        until(lambda: all(_held(worker, port, LISTENING) for worker in workers))
         for _ in range(ROUNDS):
             with ExitStack() as stack:
                 clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 20))
@@ -120,10 +146,10 @@ def test_two_processes_share_the_connections_and_answer_on_all(tmp_path: Path) -
             until(lambda: not any(_held(worker, port) for worker in workers))
 
 
-def _held(pid: int, port: int) -> int:
-    """Connections to this port that a process has open."""
+def _held(pid: int, port: int, state: str = ESTABLISHED) -> int:
+    """Sockets of this port that a process has open, in this state."""
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    inodes = {f"socket:[{line[9]}]" for line in lines if line[1].endswith(f":{port:04X}") and line[3] == "01"}
+    inodes = {f"socket:[{line[9]}]" for line in lines if line[1].endswith(f":{port:04X}") and line[3] == state}
     found = 0
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         try:

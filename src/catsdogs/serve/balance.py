@@ -84,19 +84,23 @@ class Balance:
         opened = self.rows[:-1, OPEN]
         on_the_way = self.rows[:, TAKEN + 1:].sum(axis=0) - self.rows[:-1, TAKEN]
         loads = np.where(opened == ABSENT, MANY, opened + on_the_way.clip(0))
-        loads[self.number] = MANY
+        own, loads[self.number] = loads[self.number], MANY
         other = int(loads.argmin())
-        if self.mine[OPEN] - loads[other] < UNEVEN:
+        if self.leaving or own - loads[other] < UNEVEN:
             return False
         return _give(self.mine, self.channels, other, descriptor)
 
     def taken(self) -> socket.socket | None:
-        """A connection that another process has handed on, if there is one."""
+        """A connection that another process has handed on, if there is one: on its way until it has `arrived`."""
         while (descriptors := _received(self.channel)) is not None:
-            self.mine[TAKEN] += 1
-            if descriptors:  # otherwise no more files may be opened here, and the connection is lost
+            if descriptors:
                 return socket.socket(fileno=descriptors[0])
+            self.arrived()  # no more files may be opened here: the connection is lost
         return None
+
+    def arrived(self) -> None:
+        """It is counted as open now, or has been lost."""
+        self.mine[TAKEN] += 1
 
 
 def _give(giver: Row, channels: list[Channel], other: int, descriptor: int) -> bool:

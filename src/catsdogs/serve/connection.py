@@ -25,6 +25,8 @@ class Connection(HttpToolsProtocol):
             self.balance.count(len(self.connections))
             transport.abort()  # closes this hold of it, and tells the client nothing
             return
+        if self.mine:
+            self.balance.arrived()
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:

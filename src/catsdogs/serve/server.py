@@ -3,7 +3,6 @@
 import asyncio
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -103,8 +102,11 @@ class Server(uvicorn.Server):
 
     async def _taken(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        with suppress(OSError):  # its client has gone
+        try:
             await loop.connect_accepted_socket(lambda: self._protocol(mine=True), connection)
+        except OSError:  # its client has gone
+            if self._balance is not None:
+                self._balance.arrived()
 
     def _protocol(self, **more: Any) -> Any:
         return self.config.http_protocol_class(  # type: ignore[call-arg]
