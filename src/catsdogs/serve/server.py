@@ -96,17 +96,16 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         assert self._balance is not None, "this is called where there are others"
         while (connection := self._balance.taken()) is not None:
-            task = loop.create_task(self._taken(connection))
-            self._taking.add(task)
+            task = loop.create_task(self._taken(connection, self._balance))
+            self._taking.add(task)  # the loop itself does not keep it
             task.add_done_callback(self._taking.discard)
 
-    async def _taken(self, connection: socket.socket) -> None:
+    async def _taken(self, connection: socket.socket, balance: Balance) -> None:
         loop = asyncio.get_running_loop()
         try:
             await loop.connect_accepted_socket(lambda: self._protocol(mine=True), connection)
         except OSError:  # its client has gone
-            if self._balance is not None:
-                self._balance.arrived()
+            balance.arrived()
 
     def _protocol(self, **more: Any) -> Any:
         return self.config.http_protocol_class(  # type: ignore[call-arg]
