@@ -23,7 +23,7 @@ from catsdogs.compiled import onnx_path
 from catsdogs.export import export
 from catsdogs.images import Pixels, opened, square, upright_rgb
 from catsdogs.machine import give_back_large_memory
-from catsdogs.nets.quantised import STEPS
+from catsdogs.nets.quantised.network import STEPS
 from catsdogs.packed import Packed, open_packed
 from catsdogs.predictor import Predictor, load_predictor
 from catsdogs.statistics import statistics as of_pixels
@@ -81,7 +81,7 @@ def _parts(predictor: Predictor, photos: list[bytes], name: str) -> list[str]:
         "reading the header, decoding": _microseconds(decoded, photos),
         "resizing": _microseconds(lambda image: square(image, side), images),
         "the network": _microseconds(predictor.run, pixels),
-        "statistics of the pixels": _microseconds(lambda one: of_pixels(one[0]), pixels),
+        "statistics of the pixels": _microseconds(of_pixels, pixels),
         "**all, with the answer's doubts**": _microseconds(predictor.predict, photos),
     }
     return [f"{len(photos)} photos of {name}; medians of {ROUNDS} rounds.", "",

@@ -19,10 +19,14 @@ PEERS_VENV, SERVE_VENV = ROOT / "build" / "peers-venv", ROOT / "build" / "serve-
 LOGS = ROOT / "build" / "serving" / "logs"
 
 
+IN_FLOATS = "baseline in floats"
+MODELS = ("baseline", IN_FLOATS, "fast")
+
+
 @dataclass(frozen=True)
 class Contestant:
     name: str
-    model: str  # "baseline" or "fast"
+    model: str  # a name of MODELS
     said: str  # in the table
     command: tuple[str, ...]  # {port} and {model} are filled in
     file: str = ".pt"  # which file of the model it opens
@@ -43,9 +47,11 @@ CONTESTANTS = (
     _peer("lit-torch", "baseline", "LitServe, eager torch, batching", "python", "lit_torch.py"),
     _peer("bento-torch", "baseline", "BentoML, eager torch, adaptive batching",
           "bentoml", "serve", "bento_torch:Service", "--host", "127.0.0.1", "--port", "{port}"),
-    _peer("lit-openvino", "baseline", "LitServe + OpenVINO: the tuned peer", "python", "lit_openvino.py", file=".onnx"),
+    _peer("lit-openvino", IN_FLOATS, "LitServe + OpenVINO: the tuned peer", "python", "lit_openvino.py", file=".onnx"),
+    _peer("lit-openvino-integers", "baseline", "LitServe + OpenVINO, on our file", "python", "lit_openvino.py",
+          file=".onnx"),
     _ours("ours", "baseline", "`catsdogs serve`"),
-    _peer("lit-openvino-fast", "fast", "LitServe + OpenVINO: the tuned peer", "python", "lit_openvino.py",
+    _peer("lit-openvino-fast", "fast", "LitServe + OpenVINO, on our file", "python", "lit_openvino.py",
           file=".onnx"),
     _ours("ours-fast", "fast", "`catsdogs serve`"),
 )

@@ -12,10 +12,14 @@ from typing import TypeVar
 import torch
 
 from catsdogs.errors import BadImage
+from catsdogs.export import export
 from catsdogs.images import prepare
-from catsdogs.weights import load_weights
+from catsdogs.packed import open_packed
+from catsdogs.predictor import read_card
+from catsdogs.provenance import code_digest
+from catsdogs.weights import load_weights, save_weights
 
-SIDES = {"baseline": 224, "fast": 128}
+SIDES = {"baseline": 224, "fast": 112}
 COUNT = 200
 
 
@@ -62,7 +66,7 @@ def _evenly(things: list[T]) -> list[T]:
 
 def trained(source: Path, variant: str, work: Path) -> Path:
     """A model of one epoch on these photos, kept in `work`: for speed and parity, not for its accuracy."""
-    model = work / variant / "model.pt"
+    model = work / f"{variant}-{code_digest()[:8]}" / "model.pt"
     if not (model.exists() and model.with_suffix(".onnx").exists()):
         side = SIDES[variant]
         processed = work / f"processed-{side}"
@@ -70,8 +74,29 @@ def trained(source: Path, variant: str, work: Path) -> Path:
         _catsdogs("ingest", kind, source, "--output-dir", work / "ingested")
         _catsdogs("preprocess", "--input-dir", work / "ingested", "--output-dir", processed, "--image-size", side)
         _catsdogs("train", "--data-dir", processed, "--model-variant", variant, "--epochs", 1, "--output-model", model,
-                  "--artifact-dir", work / variant, "--mlflow-tracking-uri", "none")
+                  "--artifact-dir", model.parent, "--mlflow-tracking-uri", "none")
     return model
+
+
+def in_floats(model: Path, work: Path) -> Path:
+    """The same weights as model.pt with a model.onnx in floats, which another server can take as it is."""
+    copy = work / f"floats-{hashlib.sha256(model.read_bytes()).hexdigest()[:16]}" / "model.pt"
+    if not copy.with_suffix(".onnx").exists():
+        network, card = load_weights(model)
+        copy.parent.mkdir(exist_ok=True)
+        save_weights(copy, network, card.model_copy(update={"description": {}}))
+        export(copy, open_packed(work / f"processed-{card.image_size}").val)
+    return copy
+
+
+def arithmetic_of(model: Path) -> str:
+    """`int8` or `float`."""
+    return read_card(model.with_suffix(".onnx")).arithmetic
+
+
+def side_of(model: Path) -> int:
+    _, card = load_weights(model)
+    return card.image_size
 
 
 def _catsdogs(*arguments: object) -> None:

@@ -1,8 +1,9 @@
-"""`make bench-training`: how accurate `fast` is after 24 s, 5, 15 and 40 minutes, by itself and with a teacher, beside
-the plain recipe, and what the teacher's own network makes of 5, 15 and 40 minutes.
+"""`make bench-training`: how accurate `fast` is after 19 and 24 s, 5, 15 and 40 minutes, by itself and with a teacher,
+beside the plain recipe, and what the teacher's own network makes of 5, 15 and 40 minutes.
 
-Goes on where it stopped (a line a run in benchmarks/race.jsonl); the summary is benchmarks/TRAINING.md. Wall clock is
-of the whole command: imports, training from packed arrays, test, calibration and export.
+Goes on where it stopped (a line a run in benchmarks/race.jsonl, with the processor it ran on); the summary is
+benchmarks/TRAINING.md, a table a processor. Wall clock is of the whole command: imports, training from packed arrays,
+test, calibration and export.
 """
 
 import argparse
@@ -19,22 +20,24 @@ from catsdogs.predictor import read_card
 
 HERE = Path(__file__).parent
 LINES, SUMMARY = HERE / "race.jsonl", HERE / "TRAINING.md"
-BUDGETS = ("24s", "5m", "15m", "40m")
+SHORT = ("19s", "24s")  # to pass what was published: the second is for slower processors
+BUDGETS = (*SHORT, "5m", "15m", "40m")
 TEACHER = "efficientnet-lite0"
 VARIANTS = {  # name -> --model-variant, --teacher
     "fast": ("fast", ""), "fast taught": ("fast", TEACHER), "pretrained": (f"pretrained:{TEACHER}", ""),
 }
-RUNS = (("fast", "24s"), ("fast", "5m"), ("fast taught", "5m"), ("fast taught", "15m"), ("fast taught", "40m"),
+RUNS = (("fast", "19s"), ("fast", "24s"), ("fast", "5m"),
+        ("fast taught", "5m"), ("fast taught", "15m"), ("fast taught", "40m"),
         ("pretrained", "5m"), ("pretrained", "15m"), ("pretrained", "40m"))
-SIDES = {"fast": 128, "fast taught": 128, "pretrained": 192}
+SIDES = {"fast": 112, "fast taught": 112, "pretrained": 192}
 """Of the served photos. The pretrained network was trained on 224 px, which take a third longer."""
-SIDE_OF_24_SECONDS = 64  # photos of 128 px would be seen twice
+SIDE_OF_SHORT = 64  # photos of 112 px would be seen twice
 PUBLISHED = 0.668  # of the plain recipe's two epochs
 EPOCHS_TO_PUBLISHED = 2
 
 
 def side_of(variant: str, budget: str) -> int:
-    return SIDE_OF_24_SECONDS if budget == "24s" else SIDES[variant]
+    return SIDE_OF_SHORT if budget in SHORT else SIDES[variant]
 
 
 def catsdogs(*arguments: object) -> tuple[dict, float, int]:
@@ -89,10 +92,19 @@ def same(folder: Path, work: Path, batch: int) -> dict:
 def summary(rows: list[dict], photos: str, train: int) -> str:
     lines = [
         "# Results of `make bench-training`", "",
-        f"{date.today()}, {processor()}, {photos}, {train:,} training photos. Accuracy is of the served single model "
+        f"{date.today()}, {photos}, {train:,} training photos. Accuracy is of the served single model "
         f"on the test split. Taught: `--teacher {TEACHER}`; pretrained: that network itself, fine-tuned; `fast` alone "
         "saw no other photos. Mirrored is the mean with the mirror image, which is not served. With several seeds the "
-        "median, and lowest to highest.", "",
+        "median, and lowest to highest. Results of older code and of other processors: "
+        "[TRAINING_EARLIER.md](TRAINING_EARLIER.md).",
+    ]
+    for name in reversed(dict.fromkeys(row["processor"] for row in rows)):  # the one that came last first
+        lines += ["", f"## {name}", "", *_table([row for row in rows if row["processor"] == name], train)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: list[dict], train: int) -> list[str]:
+    lines = [
         "| variant | served in | budget | side | runs | wall seconds | accuracy | log-loss | mirrored: accuracy | "
         "log-loss | "
         "calibration error | AUC | images/s | input | memory |",
@@ -116,16 +128,18 @@ def summary(rows: list[dict], photos: str, train: int) -> str:
         lines += ["", f"The plain recipe (benchmarks/training.py) trains {speed:.1f} images/s at 224 px, so its "
                   f"published {PUBLISHED:.1%} after {EPOCHS_TO_PUBLISHED} epochs takes {seconds:,.0f} s (extrapolated "
                   "from a slice)."]
-        reached = [row["wall_seconds"] for row in rows if row.get("budget") == "24s" and row["accuracy"] >= PUBLISHED]
-        if reached:
-            lines.append(f"`fast` was beyond that after {statistics.median(reached):.0f} s: "
-                         f"{seconds / statistics.median(reached):.0f} times sooner.")
+        for budget in SHORT:
+            mine = [row for row in rows if row.get("budget") == budget]
+            if mine and all(row["accuracy"] >= PUBLISHED for row in mine):
+                reached = statistics.median(row["wall_seconds"] for row in mine)
+                lines.append(f"`fast` was beyond that after {reached:.1f} s: {seconds / reached:.0f} times sooner.")
+                break
     for row in rows:
         if "plain_accuracy" in row:
             lines += ["", f"The specification's network after {EPOCHS_TO_PUBLISHED} epochs at 224 px, on "
                       f"{row['count']:,} test photos: `baseline` {row['baseline_accuracy']:.1%}, the "
                       f"plain recipe {row['plain_accuracy']:.1%} (one seed each)."]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _of(rows: list[dict], name: str, form: str) -> str:
@@ -146,11 +160,15 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=0.002)
     arguments = parser.parse_args()
-    rows = [json.loads(line) for line in LINES.read_text().splitlines()] if LINES.exists() else []
+    every = [json.loads(line) for line in LINES.read_text().splitlines()] if LINES.exists() else []
+    here = processor()
+    rows = [row for row in every if row["processor"] == here]
     arguments.work.mkdir(parents=True, exist_ok=True)
 
     def note(row: dict) -> None:
+        row = {"processor": here, **row}
         rows.append(row)
+        every.append(row)
         with LINES.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -171,7 +189,7 @@ def main() -> None:
         note(same(prepared(arguments.photos, arguments.work, 224), arguments.work, arguments.batch_size))
     folder = next(arguments.work.glob("processed-*"), None) or prepared(arguments.photos, arguments.work, 128)
     counts = json.loads((folder / "preprocess.json").read_text())["counts"]["train"]
-    SUMMARY.write_text(summary(rows, arguments.photos.name, sum(counts.values())))
+    SUMMARY.write_text(summary(every, arguments.photos.name, sum(counts.values())))
     print(SUMMARY.read_text())
 
 

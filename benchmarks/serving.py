@@ -14,9 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from contestants import CONTESTANTS, PEERS, ROOT, Contestant, install, installed_bytes, missing_program, running
+from contestants import CONTESTANTS, MODELS, PEERS, ROOT, Contestant, install, installed_bytes, missing_program, running
 from load import TooBusy, burst, memory, probabilities
-from prepare import answered_by_torch, drawn, photos_of, trained
+from prepare import answered_by_torch, drawn, in_floats, photos_of, trained
 from report import summary
 from sideways import explaining, probing
 
@@ -48,7 +48,9 @@ def main() -> None:
     files = photos_of(source, work / "photos")
     photos = [file.read_bytes() for file in files]
     fast = arguments.model or trained(source, "fast", work)
-    models = {"baseline": trained(source, "baseline", work), "fast": fast.resolve()}  # servers start in other folders
+    baseline = trained(source, "baseline", work)
+    # Servers start in other folders.
+    models = dict(zip(MODELS, (baseline, in_floats(baseline, work), fast.resolve()), strict=True))
     key = _key(models, arguments.seconds)
     rows = _rows(key)
     expected = {name: answered_by_torch(model, photos, work) for name, model in models.items()}
@@ -86,7 +88,7 @@ def measured(
     label = classes[int(np.argmax(expected[0]))]
     with running(contestant, model, port, photos[0], label) as (process, cold):
         apart = np.abs(np.subtract(probabilities(port, photos, classes), expected))
-        burst(port, process.pid, files, max(CLIENTS), 1)
+        burst(port, process.pid, files, max(CLIENTS), 2)  # in one second the slowest have not answered every client
         row: dict[str, object] = {"cold_seconds": cold, "largest_difference": float(apart.max())}
         for clients in CLIENTS:
             row[f"clients_{clients}"] = asdict(burst(port, process.pid, files, clients, seconds))

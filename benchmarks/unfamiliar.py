@@ -1,9 +1,10 @@
-"""How often an answer is unsure for animals that no class is made of, beside the classes' own photos.
+"""How often an answer is unsure for animals that no class is made of, and for what is no photo, beside the classes' own
+photos.
 
-Real ones, without a network: Debian's packages gcompris-qt-data (photographs) and tuxpaint-stamps-default (cut-outs,
+Real animals, without a network: Debian's packages gcompris-qt-data (photographs) and tuxpaint-stamps-default (cut-outs,
 which are laid over strips of real photos). `apt-get download` both and unpack them with `dpkg-deb -x` into a folder:
 
-    python benchmarks/unfamiliar.py --model models/fast.onnx --photos photos.zip --others FOLDER
+    python benchmarks/unfamiliar.py --models fast/model.onnx pretrained/model.onnx --photos photos.zip --others FOLDER
 
 Writes benchmarks/UNFAMILIAR.md.
 """
@@ -18,42 +19,50 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+from drawn_odd import KINDS, encoded
 from PIL import Image, ImageFilter
 
 from catsdogs.predictor import Predictor, load_predictor
 
 SUMMARY = Path(__file__).parent / "UNFAMILIAR.md"
 SIZE = (500, 375)
+DRAWN = 300  # of each kind
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="model.onnx")
+    parser.add_argument("--models", type=Path, nargs="+", required=True, help="model.onnx, of each a table")
     parser.add_argument("--photos", type=Path, required=True, help="zip of the classes' own photos")
     parser.add_argument("--others", type=Path, required=True, help="folder with the two packages, unpacked")
     arguments = parser.parse_args()
-    predictor = load_predictor(arguments.model)
     with zipfile.ZipFile(arguments.photos) as archive:
         own = [archive.read(name) for name in sorted(archive.namelist()) if name.endswith(".jpg")]
     cut_outs = [path for path in sorted(arguments.others.rglob("stamps/animals/**/*.png"))
                 if not {"cartoon", "toys"} & set(path.parts)]
     random = np.random.default_rng(0)
-    rows = [
-        row(predictor, f"cats and dogs ({arguments.photos.name}, in part trained on)", own),
-        row(predictor, "photographs of other animals", photographs(arguments.others)),
-        row(predictor, "cut-outs of other animals, before real scenes",
-            [before_a_scene(path, own[random.integers(len(own))]) for path in cut_outs]),
-    ]
-    card = predictor.card
-    text = "\n".join([
-        "# How often an answer is unsure for other animals", "",
-        f"`python benchmarks/unfamiliar.py`, {date.today()}. Model {card.version}: `{card.variant}` at "
-        f"{card.image_size} px, test accuracy {card.metrics.get('test_accuracy', float('nan')):.1%}; relied on from a "
-        f"confidence of {card.unsure_below:.3f}.", "",
-        "| photos | number | unfamiliar | low confidence | unsure in all | answered as if sure |",
-        "| --- | --- | --- | --- | --- | --- |", *rows]) + "\n"
+    sets = {
+        f"cats and dogs ({arguments.photos.name}, in part trained on)": own,
+        "photographs of other animals": photographs(arguments.others),
+        "cut-outs of other animals, before real scenes":
+            [before_a_scene(path, own[random.integers(len(own))]) for path in cut_outs],
+    }
+    sets |= {f"{name}, drawn": encoded(draw, DRAWN) for name, draw in KINDS.items()}
+    tables = [table(load_predictor(path), sets) for path in arguments.models]
+    text = "\n\n".join(["# How often an answer is unsure for other animals and for what is no photo",
+                        f"`python benchmarks/unfamiliar.py`, {date.today()}.", *tables]) + "\n"
     SUMMARY.write_text(text)
     print(text)
+
+
+def table(predictor: Predictor, sets: dict[str, list[bytes]]) -> str:
+    card = predictor.card
+    by = card.familiarity.method if card.familiarity else "none"
+    return "\n".join([
+        f"Model {card.version}: `{card.variant}` at {card.image_size} px, test accuracy "
+        f"{card.metrics.get('test_accuracy', float('nan')):.1%}; relied on from a confidence of "
+        f"{card.unsure_below:.3f}; unfamiliar by: {by}.", "",
+        "| photos | number | unfamiliar | low confidence | unsure in all | answered as if sure |",
+        "| --- | --- | --- | --- | --- | --- |", *(row(predictor, name, photos) for name, photos in sets.items())])
 
 
 def row(predictor: Predictor, name: str, photos: list[bytes]) -> str:

@@ -5,9 +5,9 @@ import catsdogs
 from catsdogs.provenance import DECISIVE_CODE, code_digest
 
 PACKAGE = Path(catsdogs.__file__).parent
-HARMLESS = {"alike", "engine", "errors", "figures", "files", "fixes", "log", "machine", "mlflow_server", "pool",
-            "predictor", "provenance", "reports", "seal", "settings", "slices", "storage", "stores", "tables",
-            "versions"}
+HARMLESS = {"alike", "doubt", "engine", "errors", "files", "fixes", "log", "machine", "mlflow_server",
+            "openvino_alone", "pool", "provenance", "reports", "seal", "settings", "slices", "storage",
+            "stores", "tables", "versions"}
 """What training imports without its result depending on it: parameters are in the digest of a training themselves."""
 
 

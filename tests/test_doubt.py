@@ -47,7 +47,7 @@ def test_no_number_is_never_sure() -> None:
 def test_a_temperature_never_changes_the_label_and_probabilities_sum_to_1(
     logits: list[float], temperature: float
 ) -> None:
-    from catsdogs.train.report import softmax
+    from catsdogs.figures import softmax
 
     row = np.array([logits], np.float32)
     probabilities = softmax(row / np.float32(temperature))[0]

@@ -108,7 +108,7 @@ def test_a_difference_that_is_no_number_counts_as_one(model_path: Path, photos: 
     with torch.no_grad():
         next(network.parameters()).fill_(torch.nan)
     served = Served(network, card.temperature)
-    worst = module._largest_difference(served, model_path.with_suffix(".onnx"), iter([photos.val.pixels]))
+    worst = module._difference(served, model_path.with_suffix(".onnx"), iter([photos.val.pixels]))
     assert not worst <= module.TOLERANCE
 
 

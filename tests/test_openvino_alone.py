@@ -1,5 +1,6 @@
 """What importing the engine must not do: tell another host, leave files, threads or processes behind."""
 
+import json
 import os
 import subprocess
 import sys
@@ -37,7 +38,9 @@ def test_the_engine_tells_nobody_and_leaves_nothing_behind(tiny: Path, tmp_path:
     alone = CODE.partition("from openvino.tools")[0]
     answer = subprocess.run([sys.executable, "-c", alone, str(tiny)], env=environment, capture_output=True, text=True,
                             check=True, timeout=60)
-    assert answer.stdout.splitlines() == ["[] 1 []"] and not answer.stderr
+    assert answer.stdout.splitlines() == ["[] 1 []"]
+    # What was measured at this moment may tell the predictor, not the engine, to say that it serves in float32.
+    assert {json.loads(line)["event"] for line in answer.stderr.splitlines()} <= {"served_in_float32"}
     assert not list(tmp_path.iterdir())
 
 

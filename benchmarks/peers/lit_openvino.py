@@ -1,4 +1,4 @@
-"""LitServe with OpenVINO on our model.onnx, in bfloat16 where the processor has it: the tuned peer."""
+"""LitServe with OpenVINO on a model.onnx; on one in floats, answered in bfloat16 where there is it: the tuned peer."""
 
 import io
 import json

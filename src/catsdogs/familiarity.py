@@ -2,6 +2,11 @@
 
 The first tells charts, text, noise and blank pages; the second what looks like a photo and shows something else. The
 second is part of the ONNX file, the first of the model card.
+
+A network that was trained before to tell a thousand kinds of things apart still knows them: a photo that it takes for
+one that hardly any photo of the training was taken for shows something else. With EfficientNet-Lite0, fine-tuned for 40
+minutes, 79 % of photographs of other animals and 77 % of cut-outs are told so, where the distance of the features tells
+13 and 34 %; of 1,535 test photos 0.8 and 0.2 % are.
 """
 
 import numpy as np
@@ -9,13 +14,16 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from catsdogs.answering import Answering
 from catsdogs.artifacts import Familiarity, Usual
 from catsdogs.mahalanobis import Classes
-from catsdogs.nets.network import Network, at_once
+from catsdogs.nets.network import Kinds, Network
 from catsdogs.packed import Packed
 from catsdogs.statistics import statistics
 
 METHOD = "Mahalanobis distances over pixel statistics and over features; 1 is the limit of either"
+METHOD_BY_KINDS = ("Mahalanobis distance over pixel statistics, and how unlikely are the backbone's own kinds that "
+                   "training showed; 1 is the limit of either")
 PASS = 0.9975
 """Share of the validation photos that each of the two distances lets pass: together about 99.5 %."""
 
@@ -25,60 +33,107 @@ FIT_ON = 1500
 MIN_TRAIN, MIN_VALIDATION = 40, 20
 """With fewer photos no distance is usual or unusual."""
 
-BATCH = 64
 LIMIT = 1.0
+
+KNOWN = 3e-4
+"""Mean probability of a kind over photos of the training from which on it is known. Of a thousand kinds; with 0.001 and
+0.002 fewer other animals were told."""
+
+LEAST_LIMIT = 0.05
+"""-log of 95 %: however alike the photos are, one that shows so surely what is known is usual."""
 
 
 class Distance(nn.Module):
-    """Maps of the network [n, channels, height, width] -> distance of their features [n]."""
+    """Features [n, width] -> distance [n], from its limit on unusual."""
+
+
+class ByFeatures(Distance):
+    """That of the features from those of the training."""
 
     centre: torch.Tensor
     whitening: torch.Tensor
     means: torch.Tensor
 
-    def __init__(self, network: Network, usual: Classes) -> None:
+    def __init__(self, usual: Classes) -> None:
         super().__init__()
-        self.network, self.limit = network, usual.limit
+        self.limit = usual.limit
         for name in ("centre", "whitening", "means"):
             self.register_buffer(name, torch.from_numpy(getattr(usual, name)))
 
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        gaps = ((features(self.network, maps) - self.centre) @ self.whitening)[:, None] - self.means
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        gaps = ((logarithms(features) - self.centre) @ self.whitening)[:, None] - self.means
         return (gaps * gaps).sum(2).amin(1).sqrt() / self.limit
 
 
-def features(network: Network, maps: torch.Tensor) -> torch.Tensor:
-    """Pooled features in logarithms, so that too weak ones are as odd as too strong ones."""
-    return torch.log(network.pooled(maps).clamp_min(0) + 0.05)
+class ByKinds(Distance):
+    """-log of the probability that the photo shows a kind that is known from the training."""
+
+    known: torch.Tensor
+
+    def __init__(self, kinds: Kinds, known: npt.NDArray[np.bool_], limit: float = 1.0) -> None:
+        """`known` says so of each kind."""
+        super().__init__()
+        self.kinds, self.limit = kinds, limit
+        self.register_buffer("known", torch.from_numpy(np.flatnonzero(known)))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        logits = self.kinds(features)
+        return (torch.logsumexp(logits, 1) - torch.logsumexp(logits[:, self.known], 1)) / self.limit
 
 
-def fit_familiarity(network: Network, train: Packed, validation: Packed) -> tuple[Distance, Familiarity] | None:
-    """Learn what is usual from training photos, and how far it reaches from validation ones; None from too few."""
-    if len(train.labels) < MIN_TRAIN or len(validation.labels) < MIN_VALIDATION:
-        return None
+def logarithms(features: torch.Tensor) -> torch.Tensor:
+    """So that too weak features are as odd as too strong ones."""
+    return torch.log(features.clamp_min(0) + 0.05)
+
+
+def enough(train: Packed, validation: Packed) -> bool:
+    """Whether these are photos enough to tell what is usual."""
+    return len(train.labels) >= MIN_TRAIN and len(validation.labels) >= MIN_VALIDATION
+
+
+def fit_familiarity(
+    network: Network, answering: Answering, train: Packed, validation: Packed
+) -> tuple[Distance, Familiarity]:
+    """Learn what is usual from training photos, and how far it reaches from validation ones, of which are `enough`."""
     (of_pixels, of_network, labels), (pixels_apart, network_apart, _) = (
-        _described(network, split) for split in (train, validation))
+        _described(answering, split) for split in (train, validation))
     by_pixels = Classes.fit(of_pixels, labels).limited(pixels_apart, PASS)
-    by_features = Classes.fit(of_network, labels).limited(network_apart, PASS)
-    apart = np.maximum(by_pixels.distance(pixels_apart), by_features.distance(network_apart))
+    distance: Distance
+    if network.kinds is None:
+        usual_features = Classes.fit(_logarithms(of_network), labels).limited(_logarithms(network_apart), PASS)
+        distance = ByFeatures(usual_features)
+    else:
+        distance = _by_kinds(network.kinds, of_network, network_apart)
+    apart = np.maximum(by_pixels.distance(pixels_apart), _distances(distance, network_apart))
     usual = Usual(centre=by_pixels.centre.tolist(), whitening=by_pixels.whitening.tolist(),
                   means=by_pixels.means.tolist(), limit=by_pixels.limit)
-    return Distance(network, by_features), Familiarity(
-        method=METHOD, fitted_on=len(labels), threshold=LIMIT, validation_share=float((apart <= LIMIT).mean()),
-        statistics=usual)
+    return distance, Familiarity(
+        method=METHOD if network.kinds is None else METHOD_BY_KINDS, fitted_on=len(labels), threshold=LIMIT,
+        validation_share=float((apart <= LIMIT).mean()), statistics=usual)
 
 
 Described = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 
-def _described(network: Network, split: Packed) -> Described:
+def _described(answering: Answering, split: Packed) -> Described:
     """Statistics, features and labels of up to FIT_ON photos, evenly over the split: its rows are sorted by class."""
     places = np.unique(np.linspace(0, len(split.labels) - 1, FIT_ON).astype(int))
-    of_pixels, of_network = [], []
-    batch = at_once(split.pixels.shape[1], BATCH)
-    for start in range(0, len(places), batch):
-        photos = np.array(split.pixels[places[start:start + batch]])
-        of_pixels += [statistics(photo) for photo in photos]
-        with torch.inference_mode():
-            of_network.append(features(network, network.maps(torch.from_numpy(photos))).numpy())
-    return np.stack(of_pixels), np.concatenate(of_network), split.labels[places]
+    of_pixels = np.concatenate([statistics(np.array(split.pixels[place:place + 1])) for place in places])
+    return of_pixels, answering.about(split.pixels, places).features, split.labels[places]
+
+
+def _by_kinds(kinds: Kinds, usual: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> ByKinds:
+    with torch.inference_mode():
+        known = torch.softmax(kinds(torch.from_numpy(usual)), 1).mean(0).numpy() >= KNOWN
+    limit = float(np.quantile(_distances(ByKinds(kinds, known), others), PASS))
+    return ByKinds(kinds, known, max(limit, LEAST_LIMIT))
+
+
+def _distances(distance: Distance, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    with torch.inference_mode():
+        found: npt.NDArray[np.float32] = distance(torch.from_numpy(features)).numpy()
+    return found
+
+
+def _logarithms(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return logarithms(torch.from_numpy(features)).numpy()

@@ -18,6 +18,13 @@ def share(successes: int, count: int) -> Interval:
     return Interval(value=successes / count, low=float(interval.low), high=float(interval.high), count=count)
 
 
+def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Probabilities [n, classes]."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
+    result: npt.NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
+    return result
+
+
 def confusion_matrix(truth: Sequence[int], answers: Sequence[int], classes: int) -> npt.NDArray[np.int64]:
     """Counts [classes, classes]: row = what the photo is, column = what was answered."""
     matrix = np.zeros((classes, classes), dtype=np.int64)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from catsdogs.errors import BadImage, TooManyPixels
+from catsdogs.jpeg import ordinary
 
 PREPARATION = "stretch-bilinear-1"
 """Names what `prepare` does; a model records it, and is refused where it differs."""
@@ -89,6 +90,8 @@ def prepare(data: bytes, image_size: int, max_pixels: int = MAX_PIXELS) -> Pixel
     size are decoded at a half, quarter or eighth of it: never below `image_size`, and the same in training and
     serving, so it changes no answer. Raises what `opened` raises.
     """
+    if (pixels := ordinary(data, image_size, MIN_SIDE, max_pixels)) is not None:
+        return pixels
     with opened(data, max_pixels) as image:
         image.draft("RGB", (image_size, image_size))
         return square(upright_rgb(image), image_size)

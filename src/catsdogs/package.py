@@ -24,7 +24,7 @@ class PackageResult:
         return "\n".join([
             f"model        {self.version}  -> {self.path} ({self.bytes / 1e6:.1f} MB)",
             f"golden       {self.golden_photos} photos with known answers",
-            f"agreement    torch and the engine differ by at most {self.largest_difference:.1e}",
+            f"agreement    torch and the engine differ by {self.largest_difference:.1e}",
         ])
 
     def data(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """model.onnx -> calibrated probabilities, and whether to rely on them. Imports no torch."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import thread_time
@@ -43,6 +44,8 @@ class Predictor:
         self.card = card
         self._engine = engine
         self._usual = _usual(card)
+        self.at_once = 1
+        """Photos that whoever has several should give to `answers` at a time."""
         self.seconds: float | None = None
         """Of the processor, that the network takes for one photo, where it was measured."""
 
@@ -69,12 +72,16 @@ class Predictor:
 
     def answer(self, pixels: Pixels) -> Prediction:
         """The prediction for one prepared photo, uint8 [1, image_size, image_size, 3]."""
-        return self._prediction(pixels, self._engine.infer(pixels))
+        return self._predictions(pixels, self._engine.infer(pixels))[0]
 
-    def answers(self, pixels: Pixels) -> list[Prediction]:
-        """The predictions for prepared photos, uint8 [n, image_size, image_size, 3]."""
-        answer = self._engine.infer(pixels)
-        return [self._prediction(pixels, answer, place) for place in range(len(pixels))]
+    def answers(self, pixels: Sequence[Pixels]) -> list[Prediction]:
+        """The predictions for prepared photos, each uint8 [1, image_size, image_size, 3]."""
+        return [prediction for part, answer in self._engine.infer_together(pixels)
+                for prediction in self._predictions(part, answer)]
+
+    def takes_together(self) -> bool:
+        """Make ready for several photos at once, in a tenth of a second; False where that is of no use."""
+        return self._engine.takes_together()
 
     @property
     def explains(self) -> bool:
@@ -88,24 +95,28 @@ class Predictor:
         the other logits.
         """
         answer = self.outputs(pixels)
-        prediction = self._prediction(pixels, answer)
+        (prediction,) = self._predictions(pixels, answer)
         evidence = answer[EVIDENCE_NAME][0]
         mine = self.card.classes.index(prediction.label)
         others = np.delete(evidence, mine, axis=0)
         return prediction, evidence[mine] - (others.mean(axis=0) if len(others) else 0)
 
-    def _prediction(self, pixels: Pixels, answer: dict[str, Floats], place: int = 0) -> Prediction:
-        card, row = self.card, answer[PROBABILITIES_NAME][place]
-        best = int(row.argmax())
-        named = {label: float(value) for label, value in zip(card.classes, row, strict=True)}
-        distance = None
+    def _predictions(self, pixels: Pixels, answer: dict[str, Floats]) -> list[Prediction]:
+        card = self.card
+        distances: list[float] | list[None] = [None] * len(pixels)
         if self._usual is not None:
-            distance = float(self._usual.distance(statistics(pixels[place])[None])[0])
+            apart = self._usual.distance(statistics(pixels))
             if DISTANCE_NAME in answer:
-                distance = float(np.maximum(distance, answer[DISTANCE_NAME][place]))  # keeps a NaN
-        why = doubt(float(row[best]), distance, unsure_below=card.unsure_below,
-                    unfamiliar_above=card.familiarity.threshold if card.familiarity else None)
-        return Prediction(card.classes[best], float(row[best]), named, why, card.version)
+                apart = np.maximum(apart, answer[DISTANCE_NAME])  # keeps a NaN
+            distances = apart.tolist()
+        found = []
+        for row, distance in zip(answer[PROBABILITIES_NAME].tolist(), distances, strict=True):
+            confidence = max(row)
+            why = doubt(confidence, distance, unsure_below=card.unsure_below,
+                        unfamiliar_above=card.familiarity.threshold if card.familiarity else None)
+            found.append(Prediction(card.classes[row.index(confidence)], confidence,
+                                    dict(zip(card.classes, row, strict=True)), why, card.version))
+        return found
 
     def predict(self, data: bytes) -> Prediction:
         """An encoded photo -> its prediction. Raises BadImage."""
@@ -214,7 +225,7 @@ def _usual(card: ModelCard) -> Classes | None:
     try:
         usual = Classes(np.array(said.centre, np.float32), np.array(said.whitening, np.float32),
                         np.array(said.means, np.float32), said.limit)
-        count = len(statistics(np.zeros((card.image_size, card.image_size, 3), np.uint8)))
+        count = statistics(np.zeros((1, card.image_size, card.image_size, 3), np.uint8)).shape[1]
         fits = (usual.centre.shape == (count,) and usual.whitening.shape == (count, count) and usual.limit > 0
                 and usual.means.ndim == 2 and len(usual.means) > 0 and usual.means.shape[1] == count)
     except ValueError:

@@ -12,7 +12,7 @@ from catsdogs.artifacts import Document, Lineage
 from catsdogs.errors import ModelRefused, UsageError
 from catsdogs.files import write_bytes
 from catsdogs.nets.network import Network
-from catsdogs.nets.quantised import served
+from catsdogs.nets.quantised.served import served
 from catsdogs.nets.registry import build
 
 REPAIR = "run `catsdogs train` again"

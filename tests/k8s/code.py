@@ -30,7 +30,7 @@ def routes(image: str) -> frozenset[str]:
     from catsdogs.settings.serving import ServeSettings
 
     settings = ServeSettings(enable_real_model=False)
-    app: Any = create_app(settings, load(settings))
+    app: Any = create_app(settings, load(settings), None)
     return frozenset(route.path for route in app.routes)
 
 

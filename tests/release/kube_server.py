@@ -7,7 +7,6 @@ port, or why it does not start), dying.json and logs.json, and writes the kubeco
 import json
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -129,13 +128,6 @@ def api_server(kube: Kube, folder: Path) -> Iterator[Path]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def wait_until(true: Any, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def main(folder: Path) -> None:

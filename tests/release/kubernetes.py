@@ -24,9 +24,9 @@ from catsdogs.clusters.detached import alive, answers
 from catsdogs.clusters.kubectl import KubectlCluster
 from catsdogs.clusters.process import Processes
 from tests.k8s.render import get, render
-from tests.release.kube_server import wait_until
 from tests.release.places import Place
 from tests.servers import ROOT
+from tests.waiting import until
 
 PUBLIC = "cats-dogs-api"
 GIVEN = os.environ.get("KUBECONFIG")  # as it was before any test
@@ -120,11 +120,11 @@ def _fake(models: Place, folder: Path) -> Iterator[str]:
             replica = processes.start(processes.pinned(str(models.models[role])), role)
             stack.callback(processes.stop, replica)
             if role == "broken":
-                wait_until(lambda handle=replica.handle: not alive(handle), 60)
+                until(lambda handle=replica.handle: not alive(handle), 60)
                 known[images[role]] = "CrashLoopBackOff"
                 broken = "\n".join(processes.logs(replica, 50))
             else:
-                wait_until(lambda address=replica.address: answers(f"{address}/readyz"), 60)
+                until(lambda address=replica.address: answers(f"{address}/readyz"), 60)
                 known[images[role]] = int(replica.address.rpartition(":")[2])
         known[images["dying"]] = known[images["good"]]  # it lives long enough; kube.py lets its replica end
         logs = {images["broken"]: broken, images["dying"]: "catsdogs serve: cannot go on\n"}
@@ -134,5 +134,5 @@ def _fake(models: Place, folder: Path) -> Iterator[str]:
         server = stack.enter_context(subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE))
         assert server.stdin is not None
         stack.callback(server.stdin.close)
-        wait_until((folder / "kubeconfig").exists)
+        until((folder / "kubeconfig").exists)
         yield str(folder / "kubeconfig")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx2 as httpx
 
@@ -19,7 +18,6 @@ from tests.models import colour_photo
 from tests.serve.malformed import form
 
 PHOTO = encode(colour_photo(1, 5), "JPEG")
-ROUNDS = 600  # of 50 ms
 
 
 @dataclass
@@ -87,15 +85,6 @@ def asking(ask: Callable[[], None], clients: int, ended: threading.Event) -> Ite
             thread.join(60)
 
 
-def until(true: Callable[[], Any]) -> Any:
-    """Ask again until the answer is true."""
-    for _ in range(ROUNDS):
-        if answer := true():
-            return answer
-        time.sleep(0.05)
-    raise AssertionError("it never came true")
-
-
 def text(url: str) -> str:
     with urllib.request.urlopen(url, timeout=10) as answer:
         return str(answer.read().decode())
@@ -106,5 +95,5 @@ def children(process: subprocess.Popen[bytes]) -> set[int]:
     try:
         return {int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
                 if not Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].startswith(" Z")}
-    except FileNotFoundError:
-        return children(process)  # one ended meanwhile
+    except (FileNotFoundError, ProcessLookupError):  # one ended before its file was opened, or before it was read
+        return children(process)

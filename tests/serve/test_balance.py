@@ -12,10 +12,11 @@ import pytest
 
 from catsdogs.images import encode
 from catsdogs.serve.balance import Balance, Connections
-from tests.serve.load import children, until
+from tests.serve.load import children
 from tests.serve.malformed import form
 from tests.servers import free_port, running
 from tests.tiny_model import colour_photo, write_tiny_model
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="several processes need fork")
 

@@ -1,28 +1,33 @@
 """The queue: batches that form under load, and work that nobody waits for."""
 
 import asyncio
+import gc
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from time import thread_time
 from typing import cast
 
+import numpy as np
 import pytest
 
+from catsdogs.errors import BadImage
 from catsdogs.images import Pixels, encode
 from catsdogs.predictor import Prediction, Predictor, load_predictor
-from catsdogs.serve.batching import SIZES, best_batch
+from catsdogs.serve.batching import BATCH, SAME, best_batch
 from catsdogs.serve.errors import Refused
 from catsdogs.serve.inference import Inference
 from catsdogs.serve.metrics import Metrics
 from catsdogs.settings.serving import ServeSettings
 from tests.photos import encoded, picture
-from tests.serve.load import text, until
+from tests.serve.load import text
 from tests.serve.malformed import form
 from tests.servers import free_port, running
 from tests.tiny_model import colour_photo, write_tiny_model
+from tests.waiting import until
 
 PHOTOS = [encode(colour_photo(number % 2, number)) for number in range(12)]
 
@@ -35,8 +40,11 @@ def predictor(tmp_path: Path) -> Predictor:
 class Slow:
     """A predictor whose first photo takes until `gate` is set, so that others wait; notes what came together."""
 
+    at_once = 1
+
     def __init__(self, predictor: Predictor) -> None:
-        self.card, self.gate, self.begun = predictor.card, threading.Event(), threading.Event()
+        self.card = predictor.card
+        self.gate, self.begun = threading.Event(), threading.Event()
         self.seconds = None  # nobody has measured that it is quick
         self.together: list[int] = []
         self._predictor = predictor
@@ -48,13 +56,13 @@ class Slow:
         self.together.append(1)
         return self._predictor.answer(pixels)
 
-    def answers(self, pixels: Pixels) -> list[Prediction]:
+    def answers(self, pixels: Sequence[Pixels]) -> list[Prediction]:
         self.together.append(len(pixels))
         return self._predictor.answers(pixels)
 
 
 def queue_before(slow: Slow, batch: int) -> Inference:
-    return Inference(lambda: cast(Predictor, slow), ServeSettings(threads=1), Metrics(), batch)
+    return Inference(lambda: cast(Predictor, slow), ServeSettings(threads=1, batch=batch), Metrics())
 
 
 @pytest.mark.parametrize(("batch", "together"), [(1, [1] * 12), (4, [1, 4, 4, 3]), (8, [1, 8, 3])])
@@ -102,8 +110,9 @@ def test_a_bad_photo_spoils_only_its_own_in_a_batch(predictor: Predictor) -> Non
 class Watched:
     """A predictor that is said to be quick, or not; notes in which thread each photo was answered."""
 
-    def __init__(self, predictor: Predictor, seconds: float | None) -> None:
+    def __init__(self, predictor: Predictor, seconds: float | None, at_once: int = 1) -> None:
         self.card, self.seconds, self.threads = predictor.card, seconds, list[str]()
+        self.at_once = at_once
         self.prepare = predictor.prepare
         self._predictor = predictor
 
@@ -111,7 +120,7 @@ class Watched:
         self.threads.append(threading.current_thread().name)
         return self._predictor.answer(pixels)
 
-    def answers(self, pixels: Pixels) -> list[Prediction]:
+    def answers(self, pixels: Sequence[Pixels]) -> list[Prediction]:
         self.threads += [threading.current_thread().name] * len(pixels)
         return self._predictor.answers(pixels)
 
@@ -157,8 +166,8 @@ def test_between_photos_the_loop_sees_to_everything_else(predictor: Predictor) -
 
 
 def test_a_turn_of_the_loop_is_bounded_in_time(predictor: Predictor) -> None:
-    watched = Watched(predictor, 0.005)  # four of these are as much as one turn may take
-    inference = Inference(lambda: cast(Predictor, watched), ServeSettings(threads=1), Metrics(), 32)
+    watched = Watched(predictor, 0.005, at_once=32)  # four of these are as much as one turn may take
+    inference = Inference(lambda: cast(Predictor, watched), ServeSettings(threads=1), Metrics())
 
     async def go() -> set[int]:
         waiting = [asyncio.create_task(inference.predict(SMALL)) for _ in range(10)]
@@ -203,8 +212,101 @@ def test_a_bad_photo_on_the_loop_is_refused_and_the_next_one_is_answered(predict
     assert isinstance(third, Prediction)
 
 
-def test_the_batch_is_one_of_those_that_were_measured(predictor: Predictor) -> None:
-    assert best_batch(predictor) in (1, *SIZES)
+@pytest.mark.parametrize("bad", [b"no photo", PHOTOS[0][:-100]], ids=["in a thread", "damaged"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_refused_upload_does_not_wait_for_the_garbage_collector(
+    predictor: Predictor, bad: bytes, threads: int
+) -> None:
+    """20 MB each would soon be all of a container's memory."""
+    predictor.timed()
+    inference = Inference(lambda: predictor, ServeSettings(threads=threads), Metrics())
+
+    async def go() -> None:
+        for _ in range(20):
+            with pytest.raises(Refused):
+                await inference.predict(bad)
+        with pytest.raises(Refused):
+            await inference.explain(bad, True)
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(go())
+        # A thread has handed the last answer over a moment before it lets go of it.
+        until(lambda: not any(type(one) is BadImage for one in gc.get_objects()))
+    finally:
+        gc.enable()
+        inference.close()
+
+
+def test_floats_are_answered_one_by_one(predictor: Predictor) -> None:
+    """In bfloat16 a photo among others is rounded otherwise than alone."""
+    assert best_batch(predictor) == 1
+
+
+class Together:
+    """A network in integers that answers a photo in `seconds`, or TOGETHER of them; among others `off` by so much."""
+
+    def __init__(self, predictor: Predictor, alone: float, together: float, off: float = 0.0) -> None:
+        self.card = predictor.card.model_copy(update={"arithmetic": "int8"})
+        self.prepare, self.alone, self.together, self.off = predictor.prepare, alone, together, off
+
+    def takes_together(self) -> bool:
+        return True
+
+    def probabilities(self, pixels: Pixels) -> np.ndarray:
+        ends = thread_time() + (self.together if len(pixels) > 1 else self.alone)
+        while thread_time() < ends:
+            pass
+        return np.full((len(pixels), 2), 0.5 + self.off * (len(pixels) > 1))
+
+
+@pytest.mark.parametrize(("alone", "together", "off", "batch"), [
+    (0.002, 0.004, 0.0, BATCH),
+    (0.002, 0.004, 10 * SAME, 1),  # another answer
+    (0.002, 0.004, float("nan"), 1),
+    (0.001, 0.005, 0.0, 1),  # slower
+    (0.020, 0.030, 0.0, 1),  # the first would wait too long
+])
+def test_several_at_once_where_it_is_faster_and_changes_nothing(
+    predictor: Predictor, alone: float, together: float, off: float, batch: int
+) -> None:
+    assert best_batch(cast(Predictor, Together(predictor, alone, together, off))) == batch
+
+
+def test_photos_that_come_while_one_is_decoded_are_answered_with_it(predictor: Predictor) -> None:
+    """Four clients of which each waits for its answer before it asks again are so answered together."""
+    watched = Watched(predictor, 0.001, at_once=4)
+    inference = Inference(lambda: cast(Predictor, watched), ServeSettings(threads=1), Metrics())
+
+    async def go() -> None:
+        first = asyncio.create_task(inference.predict(SMALL))
+        while not inference._turns.decoded:
+            await asyncio.sleep(0)
+        await asyncio.gather(first, *(inference.predict(SMALL) for _ in range(3)))
+
+    asyncio.run(go())
+    inference.close()
+    text = inference.metrics.text().decode()
+    assert "catsdogs_inference_photos_count 1.0" in text and "catsdogs_inference_photos_sum 4.0" in text
+
+
+def test_a_model_that_takes_over_leaves_decoded_photos_to_the_one_before(predictor: Predictor) -> None:
+    old, new = Watched(predictor, 0.001, at_once=4), Watched(predictor, 0.001, at_once=4)
+    answering = old
+    inference = Inference(lambda: cast(Predictor, answering), ServeSettings(threads=1), Metrics())
+
+    async def go() -> None:
+        nonlocal answering
+        first = asyncio.create_task(inference.predict(SMALL))
+        while not inference._turns.decoded:
+            await asyncio.sleep(0)
+        answering = new
+        await asyncio.gather(first, inference.predict(SMALL))
+
+    asyncio.run(go())
+    inference.close()
+    assert len(old.threads) == len(new.threads) == 1
 
 
 @pytest.fixture

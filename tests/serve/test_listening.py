@@ -12,9 +12,10 @@ import pytest
 
 from catsdogs.errors import CatsdogsError
 from catsdogs.serve.listening import about_to_listen, another, reserved, turn_away
-from tests.serve.load import children, until
+from tests.serve.load import children
 from tests.servers import free_port, running
 from tests.tiny_model import write_tiny_model
+from tests.waiting import until
 
 HOST = "127.0.0.1"
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux filters what reaches a socket")

@@ -1,6 +1,7 @@
 """Photos that may be decoded on the event loop, and those that would stop it."""
 
 import io
+import struct
 
 import pytest
 from PIL import Image
@@ -29,6 +30,14 @@ def repeating_its_last_scan(times: int) -> bytes:
     return data[:-2] + data[last:-2] * times + END
 
 
+def with_scans_of_one_component(times: int) -> bytes:
+    """A baseline JPEG whose only scan says that it holds the first component, and is there so many times."""
+    scan = SMALL.rindex(b"\xff\xda")
+    (length,) = struct.unpack(">H", SMALL[scan + 2:scan + 4])
+    header = b"\xff\xda" + struct.pack(">HB", length - 4, 1) + SMALL[scan + 5:scan + 7] + SMALL[scan + 11:scan + 14]
+    return SMALL[:scan] + (header + b"\0" * 100) * times + END
+
+
 @pytest.mark.parametrize("data", [
     SMALL,
     encoded(picture(1, (500, 375)), progressive=True),
@@ -47,11 +56,12 @@ def test_small_jpegs_are_quick(data: bytes) -> None:
     encoded(picture(1, (1000, 501))),
     SMALL[:-2] + bytes(MOST_BYTES) + END,
     repeating_its_last_scan(20),
+    with_scans_of_one_component(20),
     SMALL[:2] + b"\xff\xfe\x00\x02" * 40 + SMALL[2:],
     with_exif(40_000),
     of_two_frames(),
-], ids=["empty", "start", "truncated", "text", "starts", "zeros", "png", "large", "long", "scans", "segments", "exif",
-        "frames"])
+], ids=["empty", "start", "truncated", "text", "starts", "zeros", "png", "large", "long", "scans",
+        "part scans", "segments", "exif", "frames"])
 def test_whatever_may_take_long_is_not(data: bytes) -> None:
     assert not is_quick(data)
 
@@ -62,3 +72,11 @@ def test_what_is_said_to_be_quick_is_as_small_as_pillow_sees_it() -> None:
         data = encoded(Image.new("RGB", (width, height)))
         with Image.open(io.BytesIO(data)) as image:
             assert is_quick(data) == (image.width * image.height <= 500_000)
+
+
+def test_after_a_scan_that_holds_everything_no_other_is_decoded() -> None:
+    data = encoded(picture(1, (60, 40)), quality=90)
+    repeated = data[:-2] + data[data.rindex(b"\xff\xda"):-2] * 100 + END
+    assert is_quick(data) and is_quick(repeated)
+    with Image.open(io.BytesIO(repeated)) as image, pytest.raises(OSError, match="broken data stream"):
+        image.load()

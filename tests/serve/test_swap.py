@@ -1,5 +1,6 @@
 """A model that takes over while the service answers."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -12,9 +13,13 @@ import httpx2 as httpx
 import pytest
 
 from catsdogs.images import encode
-from tests.serve.load import until
+from catsdogs.serve.service import Service
+from catsdogs.serve.state import load
+from catsdogs.serve.swap import Swap
+from catsdogs.settings.serving import ServeSettings
 from tests.servers import service
 from tests.tiny_model import WEIGHTS, colour_photo, write_tiny_model
+from tests.waiting import until
 
 PHOTO = {"file": ("p.png", encode(colour_photo(0, 3)))}
 
@@ -130,3 +135,20 @@ def test_sighup_asks_for_it_at_once(models: dict[str, Path]) -> None:
         assert version(address) == before  # it was told not to look
         process.send_signal(signal.SIGHUP)
         until(lambda: version(address) != before)
+
+
+@pytest.mark.parametrize(("threads", "batch", "before", "after"), [
+    (1, 0, 1, 8), (2, 0, 1, 1), (1, 1, 1, 1), (1, 4, 4, 4),
+])
+def test_how_many_photos_at_once_is_measured_anew_for_what_takes_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int, batch: int, before: int, after: int
+) -> None:
+    """Where nobody has said how many, and several would be answered together at all."""
+    monkeypatch.setattr("catsdogs.serve.state.best_batch", lambda predictor: 8)
+    settings = ServeSettings(
+        enable_real_model=True, model_path=write_tiny_model(tmp_path), threads=threads, batch=batch)
+    serving = Service(settings, load(settings))
+    assert serving.predictor().at_once == before
+    asyncio.run(Swap(serving).reload())
+    assert serving.predictor().at_once == after
+    serving.close()

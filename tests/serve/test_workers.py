@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from catsdogs.files import sha256
-from tests.serve.load import children, load, strangers, text, until
+from catsdogs.serve.worker import REFUSED
+from tests.serve.load import children, load, strangers, text
 from tests.servers import free_port, running
 from tests.tiny_model import WEIGHTS, write_tiny_model
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="several processes need fork")
 
@@ -201,12 +203,41 @@ def test_a_key_has_one_rate_however_many_answer(tmp_path: Path) -> None:
         assert statuses == [200] + [429] * 11
 
 
+ENDING = """
+import os, signal, socket, sys
+from pathlib import Path
+from catsdogs.serve.balance import Connections
+from catsdogs.serve.shared import Shared
+from catsdogs.serve.worker import work
+from catsdogs.settings.serving import ServeSettings
+
+class Interrupting:  # it is told SIGTERM while it is flushed, as a process is that refuses when another one just has
+    def flush(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+sys.stdout = Interrupting()
+report = os.open(os.devnull, os.O_WRONLY)
+try:
+    work(ServeSettings(api_keys="no key"), socket.socket(), Shared(Path(sys.argv[1]), 0), Connections(1), report,
+         os.getppid())
+finally:
+    os._exit(99)
+"""
+
+
+def test_a_process_that_is_told_to_end_while_it_ends_never_runs_on_as_its_parent(tmp_path: Path) -> None:
+    """It went through the supervisor's own end, and said so: "Bad file descriptor"."""
+    answer = subprocess.run([sys.executable, "-c", ENDING, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert answer.returncode == REFUSED and not answer.stderr
+
+
 def test_what_cannot_be_served_is_refused_by_all_in_one_sentence(tmp_path: Path) -> None:
     for flags, status, words in (
-        (["--model-path", str(tmp_path / "none.pt")], 1, "does not exist"),
-        (["--api-keys", "no key", "--model-path", str(write_tiny_model(tmp_path))], 2, "catsdogs key"),
+        ([], 1, "does not exist"),
+        (["--api-keys", "no key"], 2, "catsdogs key"),  # keys first: a model takes longer, and may say more
     ):
-        command = [sys.executable, "-m", "catsdogs", "serve", "--enable-real-model", "--port", "0", "--processes", "3"]
+        command = [sys.executable, "-m", "catsdogs", "serve", "--enable-real-model", "--port", "0", "--processes", "3",
+                   "--model-path", str(tmp_path / "none.pt")]
         answer = subprocess.run([*command, *flags], capture_output=True, text=True, timeout=60)
         assert answer.returncode == status and answer.stderr.count(words) == 1
         assert len(answer.stderr.splitlines()) == 1

@@ -42,7 +42,7 @@ def _command(
     save_seconds: float | None, dies: tuple[int, Moment] | None,
 ) -> None:
     from catsdogs.cli import guarded
-    from catsdogs.train import checkpoint, device, loop, stage
+    from catsdogs.train import checkpoint, device, loop, stage, validation
 
     sys.stderr = open(said, "a")  # noqa: SIM115  (the process ends with it)
 
@@ -64,7 +64,7 @@ def _command(
     tells(loop._Keeper, "validated", "validating")
     tells(stage, "calibrate", "ending", then="ending")
     if dies is not None:
-        _die_validating(loop, *dies)
+        _die_validating(loop, validation, *dies)
     device.cores = lambda: 1  # a tiny network gains nothing from a second thread, and waits for it on a busy machine
     if save_seconds is not None:
         loop.SAVE_SECONDS = save_seconds
@@ -73,9 +73,9 @@ def _command(
     os._exit(status)
 
 
-def _die_validating(loop: Any, number: int, moment: Moment) -> None:
+def _die_validating(loop: Any, validation: Any, number: int, moment: Moment) -> None:
     """SIGKILL at a moment of the n-th validation, from 1. A signal from outside would come too late: it takes 5 ms."""
-    validated, batches, count = loop._Keeper.validated, loop.evaluation_batches, 0
+    validated, batches, count = loop._Keeper.validated, validation.evaluation_batches, 0
 
     def die(at: Moment) -> None:
         if at == moment and count == number:
@@ -94,7 +94,7 @@ def _die_validating(loop: Any, number: int, moment: Moment) -> None:
             yield batch
             die("within")  # once this batch has been answered
 
-    loop._Keeper.validated, loop.evaluation_batches = dying, some
+    loop._Keeper.validated, validation.evaluation_batches = dying, some
 
 
 def start(

@@ -19,10 +19,10 @@ from catsdogs.nets.network import at_once
 from catsdogs.nets.registry import build
 from catsdogs.packed import Packed, PackedPhotos
 from catsdogs.train.checkpoint import Checkpoint
-from catsdogs.train.loop import answers
 from catsdogs.train.prepare import _fit_to_photos
 from catsdogs.train.recipe import recipe_for
 from catsdogs.train.report import calibrate, judge
+from catsdogs.train.validation import answers
 from catsdogs.weights import WeightsCard, save_weights
 from tests.models import CLASSES, CPU, LINEAGE, colour_photos, trained
 

@@ -13,7 +13,10 @@ from catsdogs.errors import UsageError
 from catsdogs.nets.registry import build
 from catsdogs.packed import PackedPhotos
 from catsdogs.train import prepare
-from catsdogs.train.prepare import SECONDS_AFTER, _training_seconds
+from catsdogs.train.pace import MOST, SECONDS, Pace
+from catsdogs.train.plan import Plan
+from catsdogs.train.prepare import DRIFT, SECONDS_AFTER, _training_seconds
+from catsdogs.train.recipe import RECIPES
 from tests.models import CPU, train_settings
 
 WORK = """
@@ -43,30 +46,68 @@ def test_time_that_others_took_counts_as_crowding() -> None:
     assert min(10.0, 1 + starved / own) * 0.95 <= found <= 10
 
 
+class Instant:
+    """An engine that takes no time."""
+
+    seconds_to_start = 0.0
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def seconds_a_photo(self, photos: object) -> float:
+        return 0.0
+
+
 def seconds_left(photos: PackedPhotos, monkeypatch: pytest.MonkeyPatch, crowding: float, budget: float = 300) -> float:
     """Of a process that has just been born on a machine whose network costs nothing: what is being tested is the sum,
     and the clocks of a machine under test are its noise."""
     monkeypatch.setattr(prepare, "crowding", lambda: crowding)
     monkeypatch.setattr(prepare, "seconds_alive", lambda: 10.0)
+    monkeypatch.setattr(prepare, "Answering", Instant)
     monkeypatch.setattr(prepare, "seconds_a_photo", lambda network, photos, device: 0.0)
-    left = _training_seconds(train_settings(Path(), Path(), time_budget=budget), build("baseline", 2), photos, CPU)
-    assert left is not None
+    settings = train_settings(Path(), Path(), time_budget=budget)
+    left, reserve = _training_seconds(settings, build("baseline", 2), photos, CPU)
+    assert left is not None and reserve == pytest.approx(budget - 10 - left)
     return left
 
 
 def test_a_crowded_machine_is_left_more_time_for_what_comes_after(
     photos: PackedPhotos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert seconds_left(photos, monkeypatch, 1.0) == 300 - 10 - SECONDS_AFTER
-    assert seconds_left(photos, monkeypatch, 5.0) == 300 - 10 - 5 * SECONDS_AFTER
+    assert seconds_left(photos, monkeypatch, 1.0) == pytest.approx((1 - DRIFT) * 300 - 10 - SECONDS_AFTER)
+    assert seconds_left(photos, monkeypatch, 5.0) == pytest.approx((1 - DRIFT) * 300 - 10 - 5 * SECONDS_AFTER)
 
 
 def test_a_budget_that_a_crowded_machine_cannot_keep_names_one_that_it_can(
     photos: PackedPhotos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needed = round(10 + 10 * SECONDS_AFTER)
-    assert seconds_left(photos, monkeypatch, 1.0, budget=60) == 60 - 10 - SECONDS_AFTER
-    with pytest.raises(UsageError, match=f"--time-budget 60s is too short here: {needed} s .* "
-                                         f"give at least {4 / 3 * needed:.0f}s"):
+    needed = 10 + 10 * SECONDS_AFTER
+    enough = needed / (3 / 4 - DRIFT)  # a quarter of it is then left
+    assert seconds_left(photos, monkeypatch, 1.0, budget=60) == pytest.approx((1 - DRIFT) * 60 - 10 - SECONDS_AFTER)
+    with pytest.raises(UsageError, match=f"--time-budget 60s is too short here: {needed + DRIFT * 60:.0f} s .* "
+                                         f"give at least {enough:.0f}s"):
         seconds_left(photos, monkeypatch, 10.0, budget=60)
-    assert seconds_left(photos, monkeypatch, 10.0, budget=4 / 3 * needed + 0.01) == pytest.approx(needed / 3, abs=0.02)
+    assert seconds_left(photos, monkeypatch, 10.0, budget=enough + 0.01) == pytest.approx(enough / 4, abs=0.02)
+
+
+def test_a_machine_that_becomes_busy_is_noticed_and_so_is_its_end() -> None:
+    now, worked = 0.0, 0.0
+    pace = Pace(lambda: now, lambda: worked)
+
+    def after(stretches: float, cores: float) -> float:
+        nonlocal now, worked
+        now, worked = now + stretches * SECONDS, worked + stretches * SECONDS * cores
+        return pace.slower()
+
+    assert after(0.5, 1.9) == 1 and after(0.5, 1.9) == 1
+    assert after(0.9, 0.95) == 1, "a stretch is not over"
+    assert after(0.1, 0.95) == pytest.approx(2)
+    assert after(1, 0.001) == MOST
+    assert after(1, 1.9) == pytest.approx(1) and after(1, 2.5) == 1, "never faster than planned"
+
+
+def test_a_budget_ends_earlier_where_everything_takes_longer_than_planned() -> None:
+    plan = Plan(recipe=RECIPES["fast"], epochs=1, batch_size=1, learning_rate=1, seed=1, seconds=100, reserve=20)
+    assert plan.done(50, 10, 50.0) == 0.5 and plan.done(98, 10, 98.0) == 0.98
+    assert plan.done(79, 10, 79.0, 2.0) == pytest.approx(79 / 80) and plan.done(80, 10, 80.0, 2.0) == 1
+    assert plan.done(10, 10, 10.0, 10.0) == 0.2, "at least half of it is trained"

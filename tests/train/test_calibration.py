@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from catsdogs.figures import calibration_error
 from catsdogs.train.calibration import LOGITS_RANGE, fit_temperature
-from catsdogs.train.loop import cross_entropy
+from catsdogs.train.validation import cross_entropy
 
 SEEDS, CLASSES = st.integers(0, 2**32 - 1), st.integers(2, 5)
 

@@ -3,8 +3,10 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from catsdogs.errors import CatsdogsError
 from catsdogs.nets import lite0
@@ -26,7 +28,7 @@ OPEN = 30.0  # its sigmoid is 1 to float32
 def test_it_answers_as_another_implementation_does() -> None:
     """Theirs has gates (squeeze and excitation), which the Lite networks go without: they are set wide open."""
     transformers = pytest.importorskip("transformers")
-    ours = lite0.pretrained().eval()
+    ours = lite0.pretrained()[0].eval()
     theirs = transformers.EfficientNetModel(transformers.EfficientNetConfig(
         hidden_act="relu6", width_coefficient=1.0, depth_coefficient=1.0, hidden_dim=1280, image_size=224)).eval()
     state = theirs.state_dict()
@@ -58,12 +60,30 @@ def test_it_takes_photos_of_any_side(side: int) -> None:
 
 def test_its_weights_and_normalisation_are_those_of_the_package() -> None:
     network = build(VARIANT, 2)
-    assert isinstance(network, Pretrained) and network.description == {"model_type": "efficientnet-lite0"}
+    assert isinstance(network, Pretrained)
+    assert network.description == {"model_type": "efficientnet-lite0", "kinds": 1000}
     grey = network.scaled(torch.full((1, 2, 2, 3), 127, dtype=torch.uint8))
     assert torch.allclose(grey, torch.zeros_like(grey), atol=1e-6)
     again = build(VARIANT, 2, network.description)
     assert isinstance(again, Pretrained)
     assert not torch.equal(next(again.backbone.parameters()), next(network.backbone.parameters()))  # no weights yet
+
+
+def test_it_knows_what_its_backbone_was_trained_to_tell_apart() -> None:
+    """A flower of scikit-learn's: one of the thousand kinds is a daisy, number 985."""
+    image = pytest.importorskip("sklearn.datasets").load_sample_image("flower.jpg")
+    network = build(VARIANT, 2).eval()
+    assert network.kinds is not None and network.kinds.levels.shape == (1000, 1280)
+    assert not any(name.startswith("kinds") for name, _ in network.named_parameters()), "it would be trained further"
+    photo = np.array(Image.fromarray(image).resize((224, 224)))
+    with torch.inference_mode():
+        logits = network.kinds(network.pooled(network.maps(torch.from_numpy(photo)[None])))
+    assert logits.shape == (1, 1000) and int(logits.argmax()) == 985
+
+
+def test_a_model_of_before_has_no_kinds() -> None:
+    network = build(VARIANT, 2, {"model_type": "efficientnet-lite0"})
+    assert network.kinds is None and not any(name.startswith("kinds") for name in network.state_dict())
 
 
 def test_other_weights_than_those_known_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

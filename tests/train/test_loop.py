@@ -12,11 +12,11 @@ from catsdogs.train.augment import Augmentation
 from catsdogs.train.batches import Batch, TrainingBatches, evaluation_batches
 from catsdogs.train.calibration import expected_calibration_error, fit_temperature
 from catsdogs.train.checkpoint import Checkpoint
-from catsdogs.train.loop import answers, cross_entropy
 from catsdogs.train.plan import Plan
 from catsdogs.train.recipe import RECIPES
 from catsdogs.train.report import Calibration, judge
 from catsdogs.train.teacher import Teacher, pupil
+from catsdogs.train.validation import answers, cross_entropy
 from catsdogs.weights import load_plain, save_plain
 from tests.models import CLASSES, CPU, NoCheckpoint, colour_photos, trained
 

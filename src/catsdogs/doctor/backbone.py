@@ -6,15 +6,15 @@ with EfficientNet-Lite0, and a third with trainings of our own (benchmarks/DOCTO
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from catsdogs.answering import Answering
 from catsdogs.errors import UsageError
 from catsdogs.log import Progress
+from catsdogs.machine import cores
 from catsdogs.nets import probe
 from catsdogs.nets.pretrained import Pretrained, from_hub, takes_photos_of
 
 SIDE = 128  # pixels, for backbones that take any size
-BATCH = 64
 STRENGTH = 0.001  # inverse of the regularisation; 0.01 found 87 % of what it finds 94 % of, 0.1 found 74 %
 
 
@@ -37,9 +37,10 @@ def out_of_fold(
 ) -> npt.NDArray[np.float32]:
     """[n, classes] for uint8 [n, side, side, 3], labels [n] and fold numbers [n]: logistic regression on features."""
     parts = []
-    for start in range(0, len(pixels), BATCH):
-        parts.append(probe.features(network, torch.from_numpy(np.array(pixels[start:start + BATCH]))))
-        bar.advance(len(parts[-1]))
+    # In float32, and twice as fast as torch's.
+    for part in Answering(network, pixels, exact=True, threads=cores()).in_parts(pixels):
+        parts.append(part.features)
+        bar.advance(len(part.features))
     features = np.concatenate(parts)
     answers = np.zeros((len(labels), classes), dtype=np.float32)
     for fold in np.unique(folds):

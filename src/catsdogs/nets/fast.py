@@ -7,7 +7,7 @@ from torch.nn import functional
 from catsdogs.nets.network import Network
 
 STEM = 24
-STAGES = ((48, 2), (96, 2), (96, 1), (192, 2), (192, 1))  # width and stride of each block
+STAGES = ((48, 2), (96, 2), (192, 2), (192, 1))  # width and stride of each block
 
 
 class Block(nn.Module):

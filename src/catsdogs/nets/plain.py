@@ -28,6 +28,9 @@ class Plain(Network):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
+    def convolutions(self) -> list[nn.Conv2d]:
+        return [part for part in self.features if isinstance(part, nn.Conv2d)]
+
     def maps(self, pixels: torch.Tensor, *, blocked: bool = False) -> torch.Tensor:
         values = self.scaled(pixels)
         if blocked:

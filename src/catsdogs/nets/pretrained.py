@@ -14,11 +14,12 @@ from torch.nn import functional
 
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.nets import lite0
-from catsdogs.nets.network import Network
+from catsdogs.nets.network import Kinds, Network
 from catsdogs.settings.training import LITE0
 
 PREFIX = "pretrained:"
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what most backbones were trained with, should theirs not say
+KINDS = "kinds"  # in a description: how many the backbone was trained to tell apart
 PROBE_SIDE = 64  # for backbones that take photos of any size
 
 
@@ -31,9 +32,10 @@ class Pretrained(Network):
     def __init__(
         self, backbone: nn.Module, description: dict[str, Any], classes: int,
         mean: tuple[float, ...] = IMAGENET[0], deviation: tuple[float, ...] = IMAGENET[1],
+        kinds: Kinds | None = None,
     ) -> None:
         super().__init__()
-        self.backbone, self.description = backbone, description
+        self.backbone, self.description, self.kinds = backbone, description, kinds
         self.mean: torch.Tensor
         self.deviation: torch.Tensor
         self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1))  # buffers: model.pt carries them
@@ -102,7 +104,9 @@ def from_hub(name: str, classes: int) -> Pretrained:
     Only tensors are read, which cannot run code. Raises CatsdogsError naming what is needed.
     """
     if name == LITE0:
-        return Pretrained(lite0.pretrained(), {"model_type": name}, classes, lite0.MEAN, lite0.DEVIATION)
+        network, kinds = lite0.pretrained()
+        return Pretrained(network, {"model_type": name, KINDS: lite0.KINDS}, classes, lite0.MEAN, lite0.DEVIATION,
+                          kinds)
     transformers = _transformers()
     local = Path(name).is_dir()
     last: Exception | None = None
@@ -126,8 +130,9 @@ def from_hub(name: str, classes: int) -> Pretrained:
 
 def from_description(description: dict[str, Any], classes: int) -> Pretrained:
     """The network without its weights. Raises ValueError for a description that makes no sense."""
-    if description == {"model_type": LITE0}:
-        return Pretrained(lite0.Lite0(), description, classes)
+    if description.get("model_type") == LITE0:
+        kinds = Kinds(lite0.KINDS, lite0.FEATURES) if KINDS in description else None  # older models have none
+        return Pretrained(lite0.Lite0(), description, classes, kinds=kinds)
     transformers = _transformers()
     values = dict(description)
     try:

@@ -12,7 +12,8 @@ from catsdogs import __version__
 from catsdogs.serve.access import Access, refusal
 from catsdogs.serve.direct import PATH, Direct
 from catsdogs.serve.headers import SecurityHeaders
-from catsdogs.serve.keys import KeyCheck, read_keys
+from catsdogs.serve.key_check import KeyCheck
+from catsdogs.serve.keys import Key
 from catsdogs.serve.limits import BodyLimit
 from catsdogs.serve.operation import operation_routes
 from catsdogs.serve.pages import page_routes
@@ -26,14 +27,18 @@ from catsdogs.serve.swap import Swap
 from catsdogs.settings.serving import ServeSettings
 
 
-def create_app(settings: ServeSettings, loaded: Loaded, shared: Shared | None = None) -> FastAPI:
-    """The app for these settings and a model that was checked, or the stub. Raises UsageError for odd keys."""
-    service, keys = Service(settings, loaded, shared), read_keys(settings)
+def create_app(
+    settings: ServeSettings, loaded: Loaded, keys: list[Key] | None, shared: Shared | None = None
+) -> FastAPI:
+    """The app for these settings and a model that was checked, or the stub. `keys`: None where everybody may ask."""
+    service = Service(settings, loaded, shared)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         watching = asyncio.create_task(Swap(service).watch()) if loaded.predictor else None
+        choosing = asyncio.create_task(asyncio.to_thread(service.choose_batch, loaded))
         yield
+        await choosing
         if watching is not None:
             watching.cancel()
             with suppress(asyncio.CancelledError):

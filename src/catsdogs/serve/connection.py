@@ -3,12 +3,11 @@
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from catsdogs.serve.balance import Balance
+from catsdogs.serve.joined import Joined
 
 
-class Connection(HttpToolsProtocol):
+class Connection(Joined):
     """`mine`: it stays here."""
 
     def __init__(self, *arguments: Any, balance: Balance, mine: bool = False, **named: Any) -> None:

@@ -1,19 +1,14 @@
 """Photos are decoded and answered in bounded queues, with a deadline, together under load.
 
-What takes long is done in threads. What takes a few milliseconds is done on the event loop where it has a core of its
-own, one after the other, with a look at the connections in between: waking a thread and being woken by it took 5 % of
-the processor time of an answer, and made some wait longer.
+What takes long is done in threads, what takes a few milliseconds on the event loop where it has a core of its own.
 """
 
 import asyncio
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
-
-import numpy as np
 
 from catsdogs.errors import BadImage, TooManyPixels
 from catsdogs.images import Pixels
@@ -21,44 +16,32 @@ from catsdogs.machine import cores
 from catsdogs.predictor import Prediction, Predictor
 from catsdogs.serve.errors import Refused
 from catsdogs.serve.heat import Explanation, explained
+from catsdogs.serve.job import Job, alone
 from catsdogs.serve.metrics import Metrics
 from catsdogs.serve.quick import is_quick
+from catsdogs.serve.turns import Turns
 from catsdogs.settings.serving import ServeSettings
-
-QUICK_SECONDS = 0.005
-"""Of a network that may answer on the event loop."""
-
-TURN_SECONDS = 0.02
-"""Of the network, for photos that it answers together there."""
-
-
-@dataclass(eq=False)
-class Job:
-    """`prepare` makes the pixels of one photo, uint8 [1, size, size, 3]; `alone`, where it is given, does it all."""
-
-    answer: "asyncio.Future[Any]"
-    prepare: Callable[[Predictor], Pixels] | None = None
-    alone: Callable[[Predictor], Any] | None = None
-    abandoned: bool = False
 
 
 class Inference:
     """The event loop and threads, which take photos from a queue each, first in, first out.
 
-    Whoever is free takes what waits, up to `batch` photos, and waits for no more; so batches form under load only.
-    `model` is asked when a photo's turn comes: after a swap the next photo is answered by the new model.
+    Whoever is free takes what waits, up to the model's `at_once`, and waits for no more; so batches form under load
+    only. A thread takes one at a time unless the settings name a number: of large photos, decoding several before the
+    first is answered takes long. `model` is asked when a photo's turn comes: after a swap the next photo is answered
+    by the new model.
     """
 
-    def __init__(self, model: Callable[[], Predictor], settings: ServeSettings, metrics: Metrics,
-                 batch: int = 1) -> None:
-        self.model, self.metrics, self.batch = model, metrics, batch
+    def __init__(self, model: Callable[[], Predictor], settings: ServeSettings, metrics: Metrics) -> None:
+        self.model, self.metrics = model, metrics
         self.max_pixels, self.deadline = settings.max_pixels, settings.deadline_seconds
         self.threads = settings.threads or cores()
         self.capacity = self.threads + settings.queue_size
         self.on_loop = self.threads == 1  # several cores are for several photos at a time
+        self.in_a_thread = settings.batch or 1
         self._held = 0
-        self._quick: deque[Job] = deque()
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._turns = Turns(model, self._predictions, self._deliver, self._jobs.put)
         self._running = [threading.Thread(target=self._work, name=f"inference-{number}", daemon=True)
                          for number in range(self.threads)]
         for thread in self._running:
@@ -87,8 +70,10 @@ class Inference:
         return explanation
 
     def _prepare(self, predictor: Predictor, data: bytes) -> Pixels:
-        with self.metrics.timed(self.metrics.decode):
-            return predictor.prepare(data, self.max_pixels)
+        started = perf_counter()
+        pixels = predictor.prepare(data, self.max_pixels)
+        self.metrics.decode.observe(perf_counter() - started)
+        return pixels
 
     async def _queued(self, prepare: Callable[[Predictor], Pixels] | None = None,
                       alone: Callable[[Predictor], Any] | None = None, quick: bool = False) -> Any:
@@ -97,9 +82,7 @@ class Inference:
         job = Job(asyncio.get_running_loop().create_future(), prepare, alone)
         self._hold(1)
         if quick:
-            self._quick.append(job)
-            if len(self._quick) == 1:
-                job.answer.get_loop().call_soon(self._turn)
+            self._turns.take(job)
         else:
             self._jobs.put(job)
         try:
@@ -113,33 +96,17 @@ class Inference:
             raise Refused(400, error.reason, str(error)) from None
         finally:
             job.abandoned = True  # what still waits in the queue for a client that is gone is skipped
+            del job, prepare, alone  # an error's traceback holds this frame, and these hold the error and the photo
 
     def _hold(self, more: int) -> None:
         self._held += more
         self.metrics.queue.set(self._held)
 
-    def _turn(self) -> None:
-        """Of the event loop: answer what waits, up to a batch."""
-        try:
-            seconds = self.model().seconds
-        except Refused:
-            seconds = None
-        quick = seconds is not None and seconds <= QUICK_SECONDS
-        most = min(self.batch, max(1, int(TURN_SECONDS / seconds))) if quick and seconds else 1
-        jobs = [self._quick.popleft() for _ in range(min(most, len(self._quick)))]
-        if self._quick:
-            jobs[0].answer.get_loop().call_soon(self._turn)  # after whatever has come in meanwhile
-        if quick:
-            self._deliver(jobs, self._answers(jobs))
-        else:
-            for job in jobs:
-                self._jobs.put(job)
-
     def _work(self) -> None:
         """A thread, until None is in the queue."""
         while (job := self._jobs.get()) is not None:
             jobs = [job]
-            while len(jobs) < self.batch:
+            while len(jobs) < self.in_a_thread:
                 try:
                     more = self._jobs.get_nowait()
                 except queue.Empty:
@@ -173,22 +140,29 @@ class Inference:
                 elif job.prepare is not None:
                     prepared.append((place, job.prepare(predictor)))
             except Exception as error:  # of this photo alone; raised again where it is waited for
-                answers[place] = error
+                answers[place] = alone(error)
         if prepared:
-            try:
-                predictions: Sequence[Any] = self._network(predictor, [pixels for _, pixels in prepared])
-            except Exception as error:
-                predictions = [error] * len(prepared)
+            predictions = self._predictions(predictor, [pixels for _, pixels in prepared])
             for (place, _), prediction in zip(prepared, predictions, strict=True):
                 answers[place] = prediction
         return answers
 
+    def _predictions(self, predictor: Predictor, pixels: list[Pixels]) -> Sequence[Any]:
+        """One a photo, or what was raised in place of all."""
+        try:
+            return self._network(predictor, pixels)
+        except Exception as error:
+            return [alone(error)] * len(pixels)
+
     def _network(self, predictor: Predictor, pixels: list[Pixels]) -> list[Prediction]:
         self.metrics.together.observe(len(pixels))
-        with self.metrics.timed(self.metrics.inference, len(pixels)):
-            if len(pixels) == 1:
-                return [predictor.answer(pixels[0])]
-            return predictor.answers(np.concatenate(pixels))
+        started = perf_counter()
+        predictions = ([predictor.answer(pixels[0])] if len(pixels) == 1
+                       else predictor.answers(pixels))
+        share = (perf_counter() - started) / len(pixels)
+        for _ in pixels:
+            self.metrics.inference.observe(share)
+        return predictions
 
     def _deliver(self, jobs: Sequence[Job], answers: Sequence[Any]) -> None:
         self._hold(-len(jobs))

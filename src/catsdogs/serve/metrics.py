@@ -2,8 +2,6 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.metrics_core import InfoMetricFamily, Metric
@@ -116,15 +114,6 @@ class Metrics:
         method = method if method in METHODS else "OTHER"
         self.requests.labels(method, route, str(status)).inc()
         self.seconds.labels(method, route).observe(seconds)
-
-    @contextmanager
-    def timed(self, histogram: Histogram, count: int = 1) -> Iterator[None]:
-        """Of `count` photos at once, each is given its share."""
-        started = perf_counter()
-        yield
-        share = (perf_counter() - started) / count
-        for _ in range(count):
-            histogram.observe(share)
 
     def text(self) -> bytes:
         return generate_latest(self.shown)

@@ -10,6 +10,7 @@ import uvicorn
 
 from catsdogs.serve.balance import Balance
 from catsdogs.serve.connection import Connection
+from catsdogs.serve.joined import Joined
 from catsdogs.serve.listening import BACKLOG, about_to_listen, turn_away
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: "FastAPI", ready: Callable[[], None], *, alone: bool = False,
                  balance: Balance | None = None) -> None:
-        http: Any = "httptools" if balance is None else partial(Connection, balance=balance)
+        http: Any = Joined if balance is None else partial(Connection, balance=balance)
         super().__init__(uvicorn.Config(
             app, loop="uvloop", http=http, ws="none", access_log=False, server_header=False,
             log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS, backlog=BACKLOG))

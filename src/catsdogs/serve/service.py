@@ -9,13 +9,12 @@ from starlette.concurrency import run_in_threadpool
 from catsdogs.errors import BadImage, TooManyPixels
 from catsdogs.images import Pixels
 from catsdogs.predictor import Prediction, Predictor
-from catsdogs.serve.batching import best_batch
 from catsdogs.serve.errors import Refused
 from catsdogs.serve.heat import Explanation
 from catsdogs.serve.inference import Inference
 from catsdogs.serve.metrics import Metrics
 from catsdogs.serve.shared import Shared
-from catsdogs.serve.state import Current, Loaded, stub_prediction
+from catsdogs.serve.state import Current, Loaded, choose_batch, stub_prediction
 from catsdogs.settings.serving import ServeSettings
 
 T = TypeVar("T")
@@ -27,9 +26,13 @@ class Service:
         self.board = self.metrics.board
         self.inference: Inference | None = None
         if loaded.predictor is not None:
-            self.inference = Inference(self.predictor, settings, self.metrics,
-                                       settings.batch or best_batch(loaded.predictor))
+            self.inference = Inference(self.predictor, settings, self.metrics)
         self.say()
+
+    def choose_batch(self, loaded: Loaded) -> None:
+        """For the event loop, which answers several photos at once; threads take one at a time."""
+        if self.inference is not None and self.inference.on_loop:
+            choose_batch(loaded, self.settings)
 
     def say(self) -> None:
         """Tell the other processes what answers here, and what was refused."""

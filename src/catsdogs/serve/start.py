@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from catsdogs.errors import CatsdogsError
 from catsdogs.machine import give_back_large_memory
+from catsdogs.serve.keys import read_keys
 from catsdogs.serve.shared import Shared
 from catsdogs.serve.state import load
 from catsdogs.settings.base import explain_invalid
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def start(settings: ServeSettings, shared: Shared | None = None) -> "FastAPI":
-    """Load the model while FastAPI is imported: each takes a quarter of a second. Raises ModelRefused."""
+    """Load the model while FastAPI is imported: each takes a quarter of a second. Raises ModelRefused, and UsageError
+    for odd keys: first, for a mistake in a flag is to be told without waiting for a model."""
+    keys = read_keys(settings)
     give_back_large_memory()
     with ThreadPoolExecutor(1) as beside:
         loading = beside.submit(load, settings)
@@ -27,7 +30,7 @@ def start(settings: ServeSettings, shared: Shared | None = None) -> "FastAPI":
             from catsdogs.serve.metrics import count_together
 
             count_together(shared)
-        return create_app(settings, loading.result(), shared)
+        return create_app(settings, loading.result(), keys, shared)
 
 
 def start_from_environment() -> "FastAPI":

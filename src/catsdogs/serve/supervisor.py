@@ -106,6 +106,7 @@ class Supervisor:
             place.listener = another(self.settings.host, self.port)
         number = next(number for number in range(len(self.connections.channels)) if number not in self.numbers)
         shared, (reading, writing), parent = Shared(self.folder, number), os.pipe(), os.getpid()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child has handlers of its own
         pid = os.fork()
         if not pid:
             for listener in {other.listener for other in self.places} - {place.listener, None}:
@@ -114,6 +115,7 @@ class Supervisor:
                 os.close(key.fd)
             os.close(reading)
             work(self.settings, place.listener, shared, self.connections, writing, parent)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(writing)
         self.numbers.add(number)
         worker = Worker(pid, shared, reading)

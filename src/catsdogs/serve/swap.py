@@ -9,7 +9,7 @@ from catsdogs.errors import CatsdogsError
 from catsdogs.log import event
 from catsdogs.serve.schemas import Refusal
 from catsdogs.serve.service import Service
-from catsdogs.serve.state import load
+from catsdogs.serve.state import Loaded, load
 
 Stamp = tuple[int, int, int] | None  # inode, time of the last change, bytes; None without a file
 
@@ -43,7 +43,7 @@ class Swap:
         """Load and check off the event loop, then switch, or say why not."""
         service = self.service
         try:
-            loaded = await asyncio.get_running_loop().run_in_executor(None, load, service.settings)
+            loaded = await asyncio.to_thread(self._load)
         except (CatsdogsError, OSError, RuntimeError, MemoryError) as error:
             service.current.refusal = Refusal(
                 reason=str(error) or type(error).__name__, at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
@@ -55,6 +55,11 @@ class Swap:
         service.metrics.swapped.inc()
         service.say()
         event("model swapped", answering=loaded.version)
+
+    def _load(self) -> Loaded:
+        loaded = load(self.service.settings)
+        self.service.choose_batch(loaded)
+        return loaded
 
     def _listen(self) -> None:
         try:

@@ -25,7 +25,7 @@ class JobSettings(BucketSettings):
     """Corrections to apply: a YAML list (default: fixes.yaml, where it exists)."""
     doctor_warns: bool = False
     """Go on where a rule of doctor is broken; its report says so. Without this the job ends there."""
-    image_size: Annotated[int, Field(ge=8, le=2048)] = 128
+    image_size: Annotated[int, Field(ge=8, le=2048)] = 112
     """Side of the square photos, in pixels."""
     model_variant: Variant = "fast"
     """Network to train."""

@@ -5,7 +5,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
 from catsdogs.figures import calibration_error
-from catsdogs.train.loop import cross_entropy
+from catsdogs.train.validation import cross_entropy
 
 LOGITS_RANGE = (0.05, 20.0)  # a temperature beyond these says that the validation split is too small to tell
 

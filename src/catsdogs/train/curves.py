@@ -6,12 +6,11 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import precision_recall_curve, roc_curve
 
-from catsdogs.figures import CALIBRATION_BINS
+from catsdogs.figures import CALIBRATION_BINS, softmax
 from catsdogs.reports import TrainingMetrics
 from catsdogs.train.plots import save
-from catsdogs.train.report import softmax
+from catsdogs.train.ranking import Ranking
 
 
 def plot_curves(
@@ -24,11 +23,9 @@ def plot_curves(
     # two classes mirror each other: one curve, of the second, says all
     shown = range(1, 2) if len(metrics.classes) == 2 else range(len(metrics.classes))
     for number in shown:
-        truth, score = labels == number, probabilities[:, number]
-        wrong, right_share, _ = roc_curve(truth, score)
-        left.plot(wrong, right_share, label=metrics.classes[number])
-        precision, recall, _ = precision_recall_curve(truth, score)
-        middle.plot(recall, precision, label=metrics.classes[number])
+        ranking = Ranking.of(labels == number, probabilities[:, number])
+        left.plot(*ranking.roc(), label=metrics.classes[number])
+        middle.plot(*ranking.recall_and_precision(), label=metrics.classes[number])
     left.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
     left.set(xlabel="false positive rate", ylabel="true positive rate", title=f"ROC, AUC {metrics.auc:.3f}")
     middle.set(xlabel="recall", ylabel="precision", title="precision and recall", ylim=(0, 1.03))

@@ -26,6 +26,11 @@ class Device:
     """Train in oneDNN's blocked layout: with AVX2 the gradient of the weights is slow in channels-last (3 convolutions
     of 224 px: 53 to 82 GFLOP/s, blocked 83 to 105 of 155 possible), 38 to 41 instead of 24 to 27 images/s."""
 
+    @property
+    def exact(self) -> bool:
+        """Whether a processor computes in float32; for a GPU's sake none has to."""
+        return self.device.type == "cpu" and self.precision == torch.float32
+
     def piece(self, batch_size: int, image_size: int) -> int:
         """Photos to push through the network at a time.
 

@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
@@ -15,18 +13,20 @@ from torch.nn import functional
 from catsdogs.reports import Epoch
 from catsdogs.errors import CatsdogsError
 from catsdogs.log import event, progress
-from catsdogs.nets.network import Network, at_once
+from catsdogs.nets.network import Network
 from catsdogs.nets.registry import smallest_side
 from catsdogs.packed import Packed
-from catsdogs.train.batches import TrainingBatches, evaluation_batches
+from catsdogs.train.batches import TrainingBatches
 from catsdogs.train.checkpoint import Checkpoint
 from catsdogs.train.device import Device
 from catsdogs.train.interruption import Interruption, Stopped, watched
+from catsdogs.train.pace import Pace
 from catsdogs.train.plan import Plan
 from catsdogs.train.processes import ALONE, Processes
 from catsdogs.train.resident import Pixels
 from catsdogs.train.teacher import Lesson, Teacher
 from catsdogs.train.training import Training
+from catsdogs.train.validation import answers, cross_entropy
 
 SAVE_SECONDS = 60.0
 VALIDATION_SHARE = 0.06
@@ -64,9 +64,9 @@ def fit(
     whole, rest = divmod(training.steps, len(batches))
     seen = whole * len(train.labels) + sum(map(batches.count, range(rest)))
     left = plan.epochs * len(train.labels) - seen if plan.seconds is None else 0
-    before = time.perf_counter()
+    before, pace, slower = time.perf_counter(), Pace(), 1.0
     with watched() as interruption, progress("train", left, unit="images") as bar:
-        while (done := plan.done(training.steps, len(batches), training.seconds)) < 1:
+        while (done := plan.done(training.steps, len(batches), training.seconds, slower)) < 1:
             number, step = divmod(training.steps, len(batches))
             training.scale_rates(plan.recipe.rate(done))
             side = plan.recipe.side(done, train.pixels.shape[1], smallest_side(variant))
@@ -83,14 +83,15 @@ def fit(
                 keeper.stop()
             now = time.perf_counter()
             # one message, so that all processes agree on where they are
-            loss, seconds, passed, asked = processes.total(
-                part, (now - started) * processes.first, (now - before) * processes.first, interruption.asked)
+            loss, seconds, passed, slower, asked = processes.total(
+                part, (now - started) * processes.first, (now - before) * processes.first,
+                (pace.slower() if device.device.type == "cpu" else 1.0) * processes.first, interruption.asked)
             before = now
             _check_finite(loss, f"at step {step + 1} of epoch {number + 1}", plan.learning_rate)
             training.count(loss * count, seconds, passed)
             after_step(training.steps, loss, count / seconds)
             bar.advance(count, note=f"epoch {number + 1}  {side} px  loss {loss:.3f}")
-            ended = plan.done(training.steps, len(batches), training.seconds) == 1
+            ended = plan.done(training.steps, len(batches), training.seconds, slower) == 1
             if step + 1 == len(batches) or ended:
                 if processes.first and (ended or keeper.can_validate(plan)):
                     row = keeper.validated(held_out, device, number + 1, seen=sum(map(batches.count, range(step + 1))))
@@ -169,7 +170,7 @@ def step_on(
     """
     training.network.train()
     for optimiser in training.optimisers:
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.zero_grad()
     piece, total = device.piece(len(labels), pixels.shape[1]), total or len(labels)
     mean = 0.0
     for start in range(0, len(labels), piece):
@@ -192,40 +193,6 @@ def step_on(
     training.steps += 1
     training.average.update(training.network, training.steps)
     return mean
-
-
-def seconds_a_photo(network: Network, photos: Packed, device: Device) -> float:
-    """How long answering one photo of a split takes, measured on the first four batches; two warm up before."""
-    network.to(device.device)
-    batch = at_once(photos.pixels.shape[1])
-
-    def first(count: int) -> Packed:
-        return Packed(photos.pixels[:count], photos.labels[:count], photos.rows[:count])
-
-    answers(network, first(2 * batch), device)
-    some = first(4 * batch)
-    started = time.perf_counter()
-    answers(network, some, device)
-    return (time.perf_counter() - started) / len(some.labels)
-
-
-def answers(
-    network: Network, photos: Packed | Pixels, device: Device, *, mirrored: bool = False
-) -> npt.NDArray[np.float32]:
-    """Logits, float32 [n, classes], of every photo of a split, in its order, or of its mirror image."""
-    network.eval()
-    parts = []
-    side = photos.pixels.shape[1] if isinstance(photos, Packed) else photos.side
-    with torch.inference_mode(), device.autocast():
-        for pixels, _ in evaluation_batches(photos, at_once(side)):
-            pixels = pixels.to(device.device)
-            parts.append(network(pixels.flip(2) if mirrored else pixels).float().cpu().numpy())
-    return np.concatenate(parts)
-
-
-def cross_entropy(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], temperature: float = 1.0) -> float:
-    """Mean negative log-likelihood of the labels, after dividing the logits by the temperature."""
-    return float(functional.cross_entropy(torch.from_numpy(logits) / temperature, torch.from_numpy(labels)))
 
 
 def _check_finite(loss: float, where: str, learning_rate: float) -> None:

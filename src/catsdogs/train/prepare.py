@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from catsdogs.answering import Answering
 from catsdogs.errors import UsageError
+from catsdogs.export import CANDIDATES, CHECK_ON
 from catsdogs.familiarity import FIT_ON
 from catsdogs.files import digest_of
 from catsdogs.machine import crowding, seconds_alive
@@ -15,26 +17,29 @@ from catsdogs.nets.network import Network, at_once
 from catsdogs.nets.plain import Plain
 from catsdogs.nets.pretrained import Pretrained, takes_photos_of
 from catsdogs.nets.probe import FIT_ON as HEAD_PHOTOS
-from catsdogs.nets.quantised import Quantised
+from catsdogs.nets.quantised.learning import looks
+from catsdogs.nets.quantised.served import quantised
+from catsdogs.nets.quantised.steps import steps_by
 from catsdogs.nets.registry import build, smallest_side, variant_name
-from catsdogs.packed import PackedPhotos, open_packed
+from catsdogs.packed import Packed, PackedPhotos, open_packed
 from catsdogs.provenance import code_digest, versions
 from catsdogs.settings.training import TrainSettings
 from catsdogs.settings.versions import BucketSettings
 from catsdogs.storage import open_store
+from catsdogs.train import sight
 from catsdogs.train.batches import TrainingBatches
 from catsdogs.train.checkpoint import Checkpoint
 from catsdogs.train.device import Device, choose
 from catsdogs.train.initial import FEWEST, PHOTOS, fit_head, standardise, whiten
-from catsdogs.train.loop import seconds_a_photo
 from catsdogs.train.plan import Plan
 from catsdogs.train.processes import Processes
 from catsdogs.train.recipe import Recipe, recipe_for
 from catsdogs.train.teacher import Teacher, ask, pupil
+from catsdogs.train.validation import seconds_a_photo
 
-SECONDS_AFTER = 4.0  # for calibration, export, plots and closing the run, answering photos apart; measured 3
+SECONDS_AFTER = 4.0  # for calibration, export, plots and closing the run, answering photos apart: 2 to 3 were seen
 MARGIN = 1.35  # on the time of answering, which is measured once: it turned out up to 25 % longer
-EXPORTED = 500  # photos that an export answers beside those that say what is familiar
+DRIFT = 0.003  # of the budget: in a long time a machine changes its pace; of 15 minutes, one ended 1.0 s late without
 HEAD_SHARE = 0.25  # of a time budget that fitting a head may take
 
 
@@ -76,10 +81,11 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
     state = checkpoint.load() if processes.first else None
     if isinstance(network, Pretrained) and processes.from_first(state is None):
         _fit_head(network, photos, device, settings.time_budget, processes)
+    seconds, reserve = processes.from_first(_training_seconds(settings, network, photos, device))
     plan = Plan(
         recipe=recipe, epochs=settings.epochs, batch_size=settings.batch_size,
         learning_rate=settings.learning_rate, seed=settings.seed,
-        seconds=processes.from_first(_training_seconds(settings, network, photos, device)),
+        seconds=seconds, reserve=reserve,
     )
     return Prepared(
         variant=variant, photos=photos, network=network, plan=plan, device=device, checkpoint=checkpoint,
@@ -131,38 +137,51 @@ def _checkpoint(settings: TrainSettings, key: str, processes: Processes) -> Chec
     return FarCheckpoint(settings.artifact_dir, key, open_store(BucketSettings(bucket=settings.checkpoint_bucket)))
 
 
-def _head_photos(budget: float | None, network: Network, photos: PackedPhotos, device: Device) -> int:
+def _head_photos(budget: float | None, network: Pretrained, photos: PackedPhotos, device: Device) -> int:
     """As many as are worth it, and as the budget has time for."""
     if budget is None:
         return HEAD_PHOTOS
-    each = crowding() * seconds_a_photo(network, photos.val, device)
+    each = crowding() * sight.seconds(network, photos.val, device)
     return min(HEAD_PHOTOS, int(HEAD_SHARE * budget / each))
 
 
 def _training_seconds(
     settings: TrainSettings, network: Network, photos: PackedPhotos, device: Device
-) -> float | None:
-    """What of the budget is left for steps, once the photos have been answered and the model is exported.
+) -> tuple[float | None, float]:
+    """What of the budget is left for steps, and what is kept for answering the photos and exporting the model.
 
     Raises UsageError where that is less than a quarter of it.
     """
     budget = settings.time_budget
     if budget is None:
-        return None
-    answering = Quantised(network) if settings.quantise and isinstance(network, Fast) else network
+        return None, 0.0
+    answering = Answering(_like_served(network, settings, photos.val), photos.val.pixels, exact=device.exact)
     validation, test = len(photos.val.labels), len(photos.test.labels)
     exact = Device(torch.device("cpu"), torch.float32)
-    seconds = (  # the last epoch's validation; figures, with the mirrored test split; the export, in float32
-        validation * seconds_a_photo(network, photos.val, device)
-        + (validation + 2 * test) * seconds_a_photo(answering, photos.val, device)
-        + (2 * FIT_ON + EXPORTED) * seconds_a_photo(answering, photos.val, exact))
-    left = budget - seconds_alive() - SECONDS_AFTER * crowding() - MARGIN * seconds
+    seconds = (
+        validation * seconds_a_photo(network, photos.val, device)  # the last epoch's
+        + (validation + 2 * test + 2 * FIT_ON) * answering.seconds_a_photo(photos.val.pixels)  # figures, export
+        + (settings.quantise * looks(network, photos.train.pixels) + CHECK_ON + len(photos.about.classes) * CANDIDATES)
+        * seconds_a_photo(network, photos.val, exact)
+        + 2 * answering.seconds_to_start)  # the engine for the figures, and that of the export
+    reserve = SECONDS_AFTER * crowding() + MARGIN * seconds + DRIFT * budget
+    left = budget - seconds_alive() - reserve
     if left < budget / 4:
+        whatever_the_budget = budget - left - DRIFT * budget
         raise UsageError(
             f"--time-budget {budget:g}s is too short here: {budget - left:.0f} s of it go to starting, testing and "
-            f"exporting; give at least {4 / 3 * (budget - left):.0f}s."
+            f"exporting; give at least {whatever_the_budget / (3 / 4 - DRIFT):.0f}s."
         )
-    return left
+    return left, reserve
+
+
+def _like_served(network: Network, settings: TrainSettings, photos: Packed) -> Network:
+    """With steps by very few photos, to see how long it takes; in floats where it may come to that."""
+    found = quantised(network) if settings.quantise and not isinstance(network, Plain) else None
+    if found is None:
+        return network
+    found.take_steps(steps_by(found, photos.pixels, pixels=0))
+    return found
 
 
 def _key(

@@ -12,6 +12,7 @@ from catsdogs.nets.network import Network
 from catsdogs.nets.pretrained import PREFIX, Pretrained
 from catsdogs.train.augment import Augmentation
 from catsdogs.train.muon import Muon
+from catsdogs.train.optimiser import Adam, Optimiser
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,11 @@ class Recipe:
 
     def optimisers(
         self, network: Network, learning_rate: float, precision: torch.dtype = torch.float32
-    ) -> list[torch.optim.Optimizer]:
+    ) -> list[Optimiser]:
         if isinstance(network, Pretrained):
-            return [torch.optim.AdamW(self._layer_wise(network, learning_rate), weight_decay=0.01)]
+            return [Adam(self._layer_wise(network, learning_rate), weight_decay=0.01)]
         if self.muon is None:
-            return [torch.optim.Adam(network.parameters(), lr=learning_rate)]
+            return [Adam([{"params": list(network.parameters()), "lr": learning_rate}])]
         matrices = list(_inner_convolutions(network))
         taken = {id(weight) for weight in matrices}
         others = [weight for weight in network.parameters() if id(weight) not in taken]
@@ -84,9 +85,9 @@ class Recipe:
         )]
 
 
-def adam(weights: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+def adam(weights: Iterable[torch.Tensor], learning_rate: float) -> Adam:
     """For what stands beside Muon."""
-    return torch.optim.AdamW(weights, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
+    return Adam([{"params": list(weights), "lr": learning_rate}], betas=(0.9, 0.99))
 
 
 def _inner_convolutions(network: Network) -> Iterable[torch.Tensor]:

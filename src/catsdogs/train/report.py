@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score
 
+from catsdogs.figures import confusion_matrix, per_class, share, softmax
 from catsdogs.reports import ClassReport, Interval, Mirrored, Unsure
-from catsdogs.figures import confusion_matrix, per_class, share
 from catsdogs.slices import Mask
 from catsdogs.train.calibration import expected_calibration_error, fit_temperature
-from catsdogs.train.loop import cross_entropy
+from catsdogs.train.ranking import Ranking
 from catsdogs.train.unsure import choose_threshold, judge_threshold
+from catsdogs.train.validation import cross_entropy
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,6 @@ def judge_mirrored(
                     log_loss=cross_entropy(both, labels, calibration.temperature))
 
 
-def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    powers = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-    result: npt.NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
-    return result
-
-
 def _auc(probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
-    if probabilities.shape[1] == 2:
-        return float(roc_auc_score(labels, probabilities[:, 1]))
-    return float(roc_auc_score(labels, probabilities, multi_class="ovr", labels=range(probabilities.shape[1])))
+    classes = range(1, 2) if probabilities.shape[1] == 2 else range(probabilities.shape[1])
+    return float(np.mean([Ranking.of(labels == number, probabilities[:, number]).auc() for number in classes]))

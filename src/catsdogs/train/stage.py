@@ -6,21 +6,23 @@ from statistics import median
 
 import torch
 
+from catsdogs.answering import Answering
 from catsdogs.artifacts import Lineage
-from catsdogs.reports import Epoch, Mirrored, TrainingMetrics
 from catsdogs.errors import UsageError
 from catsdogs.export import export
 from catsdogs.files import sha256_file
-from catsdogs.nets.quantised import learn_steps, served
+from catsdogs.nets.quantised.served import served
+from catsdogs.nets.quantised.learning import learn_integers
 from catsdogs.nets.registry import variant_name
 from catsdogs.packed import PackedPhotos
 from catsdogs.provenance import commit, versions
+from catsdogs.reports import Epoch, Mirrored, TrainingMetrics
 from catsdogs.settings.training import TrainSettings
 from catsdogs.slices import slices_of
 from catsdogs.train.auto import AUTO, chosen
 from catsdogs.train.curves import plot_curves
 from catsdogs.train.device import Device
-from catsdogs.train.loop import answers, fit
+from catsdogs.train.loop import fit
 from catsdogs.train.memory import enough_memory
 from catsdogs.train.plots import plot_confusion, plot_losses
 from catsdogs.train.prepare import Prepared, prepare
@@ -65,25 +67,26 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
     clock.done("setup")
     training = _fit(prepared, tracker, processes)
     clock.done("training")
+    network.to("cpu")  # where it is served
     if settings.quantise:
-        learn_steps(network, photos.train.pixels)
-    answering = served(network)  # all figures are of what is served
-    calibration = calibrate(answers(answering, photos.val, device), photos.val.labels, settings.target_error)
-    test_logits = answers(answering, photos.test, device)
+        learn_integers(network, photos.train.pixels, photos.val.pixels)
+    answering = Answering(served(network), photos.val.pixels, exact=device.exact)  # all figures are of what is served
+    calibration = calibrate(answering.logits(photos.val.pixels), photos.val.labels, settings.target_error)
+    test_logits = answering.logits(photos.test.pixels)
     figures = judge(test_logits, photos.test.labels, about.classes, calibration,
                     slices_of(photos.test, settings.data_dir))
-    mirrored = judge_mirrored(test_logits, answers(answering, photos.test, device, mirrored=True),
+    mirrored = judge_mirrored(test_logits, answering.logits(photos.test.pixels, mirrored=True),
                               photos.test.labels, calibration)
     clock.done("test")
 
     lineage = _lineage(settings, prepared.variant, photos)
     summary = {"best_val_accuracy": training.best_row.val_accuracy, "test_accuracy": figures.accuracy.value,
                "test_loss": figures.test_loss}
-    save_weights(settings.output_model, network.to("cpu"), WeightsCard(
+    save_weights(settings.output_model, network, WeightsCard(
         variant=prepared.variant, classes=about.classes, image_size=about.image_size, description=network.description,
         temperature=calibration.temperature, unsure_below=calibration.unsure_below, metrics=summary, lineage=lineage,
     ))
-    onnx_path, difference = export(settings.output_model, photos.val, seen=photos.train)
+    onnx_path, difference = export(settings.output_model, photos.val, seen=photos.train, answering=answering)
     clock.done("export")
 
     metrics = _metrics(settings, prepared.variant, about.classes, training, figures, mirrored, calibration.temperature,

@@ -23,12 +23,11 @@ from catsdogs.nets import probe
 from catsdogs.nets.network import Network
 from catsdogs.nets.pretrained import from_hub, takes_photos_of
 from catsdogs.packed import Packed
+from catsdogs.train import sight
 from catsdogs.train.device import Device
-from catsdogs.train.resident import Pixels
 
 HINTS, BELIEFS = 4.0, 0.8
 """Weight of the hints beside the label's loss; share of that loss that the beliefs take over."""
-AT_ONCE = 64
 STRENGTH = 0.001  # of the regression, as in doctor/backbone.py
 EXAMPLE_SIDE = 64
 
@@ -73,16 +72,14 @@ def ask(name: str, photos: Packed, device: Device) -> Teacher:
     """Show every photo to the backbone of this name. Raises CatsdogsError where there is none, or of another size."""
     network = from_hub(name, 2)
     takes_photos_of(network, photos.pixels.shape[1])
-    network.to(device.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    pixels, count = Pixels(photos, device.device), len(photos.labels)
+    count, done = len(photos.labels), 0
     seen: npt.NDArray[np.float16] | None = None
-    with progress("teacher", count, unit="images") as bar, device.autocast():
-        for start in range(0, count, AT_ONCE):
-            part = slice(start, start + AT_ONCE)
-            features = probe.features(network, pixels.take(part).to(device.device))
+    with progress("teacher", count, unit="images") as bar:
+        for features in sight.features(network, photos, np.arange(count), device):
             if seen is None:
                 seen = _room(count, features.shape[1])
-            seen[part] = features
+            seen[done:done + len(features)] = features
+            done += len(features)
             bar.advance(len(features))
     assert seen is not None
     _standardise(seen)

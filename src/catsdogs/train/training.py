@@ -9,6 +9,7 @@ from torch import nn
 from catsdogs.reports import Epoch
 from catsdogs.nets.network import Network
 from catsdogs.train.averaging import Average
+from catsdogs.train.optimiser import Optimiser
 from catsdogs.train.plan import Plan
 from catsdogs.train.recipe import adam
 
@@ -16,7 +17,7 @@ from catsdogs.train.recipe import adam
 @dataclass
 class Training:
     network: Network
-    optimisers: list[torch.optim.Optimizer]
+    optimisers: list[Optimiser]
     average: Average
     pupil: nn.Linear | None  # the network's features -> the teacher's
     rates: list[list[float]]  # learning rate of each group of each optimiser at full height

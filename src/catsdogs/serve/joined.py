@@ -1,0 +1,43 @@
+"""uvicorn's connection, but it sends an answer in one piece: headers and body were two system calls and two packets."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MOST_BYTES = 64 * 1024  # to hold back: a longer answer goes out in pieces
+
+
+class JoinedWrites:
+    """A transport for what is written between two looks of the event loop at its connections; else the one within."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop, self.is_closing = transport, loop, transport.is_closing
+        self._parts: list[bytes] = []
+        self._held = 0
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            self._loop.call_soon(self._send)
+        self._parts.append(data)
+        self._held += len(data)
+        if self._held > MOST_BYTES:
+            self._send()
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        parts, self._parts, self._held = self._parts, [], 0
+        if parts and not self.is_closing():  # by now its client may have gone, and uvloop raises then
+            self._transport.write(b"".join(parts))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class Joined(HttpToolsProtocol):
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.transport = JoinedWrites(transport, self.loop)  # type: ignore[assignment]

@@ -1,0 +1,45 @@
+"""A network's answers while it is being trained, by torch on its device. What it is judged by comes from the engine."""
+
+import time
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from catsdogs.nets.network import Network, at_once
+from catsdogs.packed import Packed
+from catsdogs.train.batches import evaluation_batches
+from catsdogs.train.device import Device
+from catsdogs.train.resident import Pixels
+
+
+def answers(network: Network, photos: Packed | Pixels, device: Device) -> npt.NDArray[np.float32]:
+    """Logits, float32 [n, classes], of every photo of a split, in its order."""
+    network.eval()
+    parts = []
+    side = photos.pixels.shape[1] if isinstance(photos, Packed) else photos.side
+    with torch.inference_mode(), device.autocast():
+        for pixels, _ in evaluation_batches(photos, at_once(side)):
+            parts.append(network(pixels.to(device.device)).float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def seconds_a_photo(network: Network, photos: Packed, device: Device) -> float:
+    """How long answering one photo of a split takes, measured on the first four batches; two warm up before."""
+    network.to(device.device)
+    batch = at_once(photos.pixels.shape[1])
+
+    def first(count: int) -> Packed:
+        return Packed(photos.pixels[:count], photos.labels[:count], photos.rows[:count])
+
+    answers(network, first(2 * batch), device)
+    some = first(4 * batch)
+    started = time.perf_counter()
+    answers(network, some, device)
+    return (time.perf_counter() - started) / len(some.labels)
+
+
+def cross_entropy(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], temperature: float = 1.0) -> float:
+    """Mean negative log-likelihood of the labels, after dividing the logits by the temperature."""
+    return float(functional.cross_entropy(torch.from_numpy(logits) / temperature, torch.from_numpy(labels)))
