@@ -41,5 +41,9 @@ def seconds_a_photo(network: Network, photos: Packed, device: Device) -> float:
 
 
 def cross_entropy(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], temperature: float = 1.0) -> float:
-    """Mean negative log-likelihood of the labels, after dividing the logits by the temperature."""
-    return float(functional.cross_entropy(torch.from_numpy(logits) / temperature, torch.from_numpy(labels)))
+    """Mean negative log-likelihood of the labels, after dividing the logits by the temperature.
+
+    In float64: in float32 its rounding led the search for the lowest one 1.2 % astray, of 400 photos.
+    """
+    exact = torch.from_numpy(logits).double()
+    return float(functional.cross_entropy(exact / temperature, torch.from_numpy(labels)))
