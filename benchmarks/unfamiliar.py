@@ -1,8 +1,9 @@
-"""How often an answer is unsure for animals that no class is made of, and for what is no photo, beside the classes' own
-photos.
+"""How often an answer is unsure for animals that no class is made of, for other things, and for what is no photo,
+beside the classes' own photos.
 
-Real animals, without a network: Debian's packages gcompris-qt-data (photographs) and tuxpaint-stamps-default (cut-outs,
-which are laid over strips of real photos). `apt-get download` both and unpack them with `dpkg-deb -x` into a folder:
+Real photos, without a network: Debian's packages gcompris-qt-data (photographs of animals), mate-backgrounds (of
+nature) and tuxpaint-stamps-default (cut-outs of animals and things, which are laid over strips of real photos).
+`apt-get download` them and unpack them with `dpkg-deb -x` into a folder:
 
     python benchmarks/unfamiliar.py --models fast/model.onnx pretrained/model.onnx --photos photos.zip --others FOLDER
 
@@ -16,6 +17,7 @@ import struct
 import zipfile
 from collections.abc import Iterable
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -27,24 +29,29 @@ from catsdogs.predictor import Predictor, load_predictor
 SUMMARY = Path(__file__).parent / "UNFAMILIAR.md"
 SIZE = (500, 375)
 DRAWN = 300  # of each kind
+OURS = ("ab7c3e1b", "5e9d9544")  # digests of the photographs that show a cat and a dog: what the classes are made of
+THINGS = ("food", "hobbies", "household", "plants", "sports", "vehicles")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, nargs="+", required=True, help="model.onnx, of each a table")
     parser.add_argument("--photos", type=Path, required=True, help="zip of the classes' own photos")
-    parser.add_argument("--others", type=Path, required=True, help="folder with the two packages, unpacked")
+    parser.add_argument("--others", type=Path, required=True, help="folder with the packages, unpacked")
     arguments = parser.parse_args()
     with zipfile.ZipFile(arguments.photos) as archive:
         own = [archive.read(name) for name in sorted(archive.namelist()) if name.endswith(".jpg")]
-    cut_outs = [path for path in sorted(arguments.others.rglob("stamps/animals/**/*.png"))
-                if not {"cartoon", "toys"} & set(path.parts)]
     random = np.random.default_rng(0)
+
+    def scenes(folders: Iterable[str]) -> list[bytes]:
+        return [before_a_scene(path, own[random.integers(len(own))]) for path in cut_outs(arguments.others, folders)]
+
     sets = {
         f"cats and dogs ({arguments.photos.name}, in part trained on)": own,
         "photographs of other animals": photographs(arguments.others),
-        "cut-outs of other animals, before real scenes":
-            [before_a_scene(path, own[random.integers(len(own))]) for path in cut_outs],
+        "cut-outs of other animals, before real scenes": scenes(["animals"]),
+        "photographs of nature": nature(arguments.others),
+        "cut-outs of things, before real scenes": scenes(THINGS),
     }
     sets |= {f"{name}, drawn": encoded(draw, DRAWN) for name, draw in KINDS.items()}
     tables = [table(load_predictor(path), sets) for path in arguments.models]
@@ -75,7 +82,17 @@ def row(predictor: Predictor, name: str, photos: list[bytes]) -> str:
 
 def photographs(folder: Path) -> list[bytes]:
     """WebP photographs in the resource files of GCompris' activities on animals."""
-    return [found for path in sorted(folder.rglob("explore_*_animals.rcc")) for found in _webps(path.read_bytes())]
+    found = [one for path in sorted(folder.rglob("explore_*_animals.rcc")) for one in _webps(path.read_bytes())]
+    return [one for one in found if not sha256(one).hexdigest().startswith(OURS)]
+
+
+def nature(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(folder.rglob("backgrounds/mate/nature/*.jpg"))]
+
+
+def cut_outs(folder: Path, kinds: Iterable[str]) -> list[Path]:
+    return [path for kind in kinds for path in sorted(folder.rglob(f"stamps/{kind}/**/*.png"))
+            if not {"cartoon", "toys"} & set(path.parts) and path.parts[-2:] != ("dogs", "dog.png")]
 
 
 def _webps(data: bytes) -> Iterable[bytes]:
