@@ -5,15 +5,15 @@ import pytest
 import torch
 
 from catsdogs import answering as module
+from catsdogs import integers
 from catsdogs.answering import Answering
-from catsdogs.compiled import Compiled
 from catsdogs.errors import CatsdogsError
 from catsdogs.nets.network import Network
 from catsdogs.nets.quantised.served import served
 from catsdogs.nets.quantised.learning import learn_integers
 from catsdogs.nets.registry import build
 from catsdogs.packed import PackedPhotos
-from tests.models import trained
+from tests.models import SIZE, trained
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def by_torch(network: Network, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def test_it_answers_what_torch_does_photo_by_photo(network: Network, photos: PackedPhotos) -> None:
     pixels = np.array(photos.train.pixels)  # 80: three batches
-    answers = Answering(network, pixels, exact=True).about(pixels)
+    answers = Answering(network, SIZE, exact=True).about(pixels)
     logits, features = by_torch(network, pixels)
     assert np.allclose(answers.logits, logits, atol=1e-4) and np.allclose(answers.features, features, atol=1e-4)
     assert np.ptp(logits, axis=0).min() > 0.01, "photos that are answered alike would show no order"
@@ -37,7 +37,7 @@ def test_it_answers_what_torch_does_photo_by_photo(network: Network, photos: Pac
 
 def test_places_and_mirror_images(network: Network, photos: PackedPhotos) -> None:
     pixels, places = np.array(photos.train.pixels), np.array([70, 3, 41])
-    engine = Answering(network, pixels, exact=True)
+    engine = Answering(network, SIZE, exact=True)
     logits, _ = by_torch(network, pixels[places])
     assert np.allclose(engine.about(pixels, places).logits, logits, atol=1e-4)
     mirrored, _ = by_torch(network, pixels[:, :, ::-1])
@@ -46,22 +46,17 @@ def test_places_and_mirror_images(network: Network, photos: PackedPhotos) -> Non
 
 
 def test_integers_that_a_processor_gets_wrong_are_not_used(
-    photos: PackedPhotos, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    photos: PackedPhotos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = trained(photos, epochs=2, variant="fast", learning_rate=0.002).network.eval()
     learn_integers(network, photos.train.pixels, photos.val.pixels)
     pixels = np.array(photos.val.pixels)
     expected, _ = by_torch(served(network), pixels)
-    assert np.abs(Answering(served(network), pixels).logits(pixels) - expected).mean() < 0.05
-    sound = Compiled.infer
-
-    def overflowing(self: Compiled, pixels: np.ndarray, *, evidence: bool = False) -> dict[str, np.ndarray]:
-        answers = sound(self, pixels, evidence=evidence)
-        return answers if self._exact else {name: values[..., ::-1] for name, values in answers.items()}
-
-    monkeypatch.setattr(Compiled, "infer", overflowing)
-    assert np.abs(Answering(served(network), pixels).logits(pixels) - expected).mean() < 0.05
-    assert '"judged_in_float32"' in capsys.readouterr().err
+    usual = Answering(served(network), SIZE).logits(pixels)
+    assert np.abs(usual - expected).mean() < 0.05
+    monkeypatch.setattr(integers, "are_exact", lambda: False)
+    assert np.array_equal(Answering(served(network), SIZE).logits(pixels),
+                          Answering(served(network), SIZE, exact=True).logits(pixels))
 
 
 def test_a_network_that_no_engine_reads_is_said_to_be_one(
@@ -69,9 +64,4 @@ def test_a_network_that_no_engine_reads_is_said_to_be_one(
 ) -> None:
     monkeypatch.setattr(module, "traced", lambda *_: b"no ONNX file")
     with pytest.raises(CatsdogsError, match="cannot be turned into an ONNX file that the engine reads"):
-        Answering(build("baseline", 2), photos.val.pixels)
-
-
-def test_large_photos_are_checked_few_at_a_time() -> None:
-    assert len(module._some(np.zeros((20, 224, 224, 3), np.uint8))) == 16
-    assert len(module._some(np.zeros((20, 896, 896, 3), np.uint8))) == 1
+        Answering(build("baseline", 2), SIZE)

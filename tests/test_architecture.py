@@ -25,6 +25,7 @@ LAYERS = [
     ["nets"],
     ["predictor", "packed"],
     ["engine", "compiled", "traced"],
+    ["integers"],
     ["ray_cluster", "pool", "figures", "provenance", "fixes", "alike", "doubt", "statistics", "mahalanobis"],
     ["champion", "clusters"],
     ["guarded", "mlflow_server"],

@@ -16,17 +16,12 @@ from torch import nn
 from catsdogs.artifacts import LOGITS_NAME
 from catsdogs.compiled import Compiled, Floats, parsed
 from catsdogs.errors import CatsdogsError
-from catsdogs.figures import softmax
 from catsdogs.images import Pixels
-from catsdogs.log import event
 from catsdogs.nets.network import Network, at_once
 from catsdogs.nets.quantised.network import Quantised
 from catsdogs.traced import traced
 
 FEATURES_NAME = "features"
-CHECKED = 16  # photos of up to 224 px; of larger ones as many as have so many pixels
-TOLERANCE = 0.02
-"""Mean difference of a probability up to which a processor's integers are sound; without VNNI their sums overflow."""
 
 Places = npt.NDArray[np.int64] | slice
 EVERY = slice(None)
@@ -40,13 +35,11 @@ class Answers(NamedTuple):
 class Answering:
     """An engine of its own for a network that has been trained, or whose weights stay as they are."""
 
-    def __init__(self, network: Network, photos: Pixels, *, exact: bool = False, threads: int = 0) -> None:
-        """`photos`, uint8 [n, side, side, 3], show whether the processor adds integers up soundly, where it is a
-        network in those. One in floats answers in what the engine thinks fast here, or in float32 if `exact`. Without a
+    def __init__(self, network: Network, side: int, *, exact: bool = False, threads: int = 0) -> None:
+        """Of photos of this side. Answers in what the engine thinks fast here, or in float32 if `exact`. Without a
         number of `threads`, as many work as torch may use. Raises CatsdogsError for a network that the engine cannot
         be given."""
         started = time.perf_counter()
-        side = photos.shape[1]
         try:
             model = parsed(traced(_Bare(network.cpu()).eval(), side, [LOGITS_NAME, FEATURES_NAME]))
         except Exception as error:  # exporter and engine have errors of every kind
@@ -54,7 +47,8 @@ class Answering:
             raise CatsdogsError(f"The network cannot be turned into an ONNX file that the engine reads ({reason}): "
                                 "name another one.") from None
         self._batch = at_once(side)
-        self._engine = _engine(model, arithmetic(network), exact, threads or torch.get_num_threads(), _some(photos))
+        self._engine = Compiled(model, arithmetic(network), threads or torch.get_num_threads(), exact=exact,
+                                by_one=False)
         self.seconds_to_start = time.perf_counter() - started
 
     def about(self, photos: Pixels, places: Places = EVERY) -> Answers:
@@ -97,19 +91,3 @@ class _Bare(nn.Module):
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         features = self.network.pooled(self.network.maps(pixels))
         return self.network.head(features), features
-
-
-def _some(photos: Pixels) -> Pixels:
-    return np.array(photos[np.unique(np.linspace(0, len(photos) - 1, at_once(photos.shape[1], CHECKED)).astype(int))])
-
-
-def _engine(model: object, made_for: str, exact: bool, threads: int, pixels: Pixels) -> Compiled:
-    if made_for == "float":
-        return Compiled(model, made_for, threads, exact=exact, by_one=False)
-    integers, floats = (Compiled(model, made_for, threads, exact=exact, by_one=False) for exact in (False, True))
-    here, there = (softmax(engine.infer(pixels)[LOGITS_NAME]) for engine in (integers, floats))
-    apart = float(np.abs(here - there).mean())
-    if apart <= TOLERANCE:
-        return integers
-    event("judged_in_float32", because=f"this processor's integers move probabilities by {apart:.3f}")
-    return floats

@@ -1,7 +1,7 @@
 """model.onnx -> its card and the network, compiled by OpenVINO for the outputs that are asked for.
 
 Processors without fast 8-bit or 16-bit arithmetic are slower or wrong with it (bfloat16 emulated: 20 times slower; 8
-bits without VNNI: sums that overflow), so that a network can be compiled in float32 as well.
+bits: sums that overflow, see integers.py), so that a network can be compiled in float32 as well.
 """
 
 import threading
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from catsdogs import integers
 from catsdogs.artifacts import CARD_KEY, EVIDENCE_NAME, INPUT_NAME, LOGITS_NAME, PROBABILITIES_NAME, ModelCard
 from catsdogs.errors import CatsdogsError, ModelRefused
 from catsdogs.files import sha256_file
@@ -85,8 +86,9 @@ class Compiled:
 
     def __init__(self, model: Any, arithmetic: str, threads: int = 1, *, exact: bool = False,
                  by_one: bool = True) -> None:
-        """`arithmetic` is what the model was made for, `exact` leaves it for float32. Without `by_one`, one photo is
-        answered like several."""
+        """`arithmetic` is what the model was made for, `exact` leaves it for float32, as does a processor on which
+        integers are not exact. Without `by_one`, one photo is answered like several."""
+        exact = exact or arithmetic == "int8" and not integers.are_exact()
         self._model, self._exact = model, exact
         self._options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",

@@ -92,7 +92,7 @@ def export(
     """
     network, card = load_weights(model_path)
     network = as_served(network)
-    answering = answering or Answering(network, photos.pixels)
+    answering = answering or Answering(network, card.image_size)
     distance = familiarity = None
     if seen is not None and enough(seen, photos):
         distance, familiarity = fit_familiarity(network, answering, seen, photos)

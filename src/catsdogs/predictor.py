@@ -171,9 +171,9 @@ def load_predictor(path: Path, *, threads: int = 1, exact: bool = False) -> Pred
 def load_checked(path: Path) -> Predictor:
     """Load `model.onnx` for serving, once it has answered its golden photos.
 
-    Measured here and now: float32 where the processor's coarser arithmetic answers a golden photo otherwise, as it does
-    for networks that were hardly trained, or where it is slower. Raises ModelRefused where float32 does not agree
-    either, or there is nothing to check.
+    Measured here and now: float32 where the processor's integers are not exact, where its coarser arithmetic answers a
+    golden photo otherwise, as it does for networks that were hardly trained, or where it is slower. Raises ModelRefused
+    where float32 does not agree either, or there is nothing to check.
     """
     predictor = _chosen(path)
     if predictor.seconds is None:
@@ -188,6 +188,8 @@ def _chosen(path: Path) -> Predictor:
     usual = Predictor(Compiled(model, card.arithmetic), card)
     refused = _refusal(usual)
     if refused is None and usual.is_exact:
+        if card.arithmetic == "int8":
+            event("served_in_float32", because="this processor's sums of 8-bit integers overflow")
         return usual
     exact = Predictor(Compiled(model, card.arithmetic, exact=True), card)
     if refused is not None:

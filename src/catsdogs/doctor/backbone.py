@@ -38,7 +38,7 @@ def out_of_fold(
     """[n, classes] for uint8 [n, side, side, 3], labels [n] and fold numbers [n]: logistic regression on features."""
     parts = []
     # In float32, and twice as fast as torch's.
-    for part in Answering(network, pixels, exact=True, threads=cores()).in_parts(pixels):
+    for part in Answering(network, pixels.shape[1], exact=True, threads=cores()).in_parts(pixels):
         parts.append(part.features)
         bar.advance(len(part.features))
     features = np.concatenate(parts)

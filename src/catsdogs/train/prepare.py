@@ -155,7 +155,7 @@ def _training_seconds(
     budget = settings.time_budget
     if budget is None:
         return None, 0.0
-    answering = Answering(_like_served(network, settings, photos.val), photos.val.pixels, exact=device.exact)
+    answering = Answering(_like_served(network, settings, photos.val), photos.val.pixels.shape[1], exact=device.exact)
     validation, test = len(photos.val.labels), len(photos.test.labels)
     exact = Device(torch.device("cpu"), torch.float32)
     seconds = (

@@ -48,7 +48,7 @@ def _engine(network: Pretrained, photos: Packed, device: Device) -> Answering | 
     if device.device.type != "cpu":
         return None
     try:
-        return Answering(network, photos.pixels, exact=device.exact)
+        return Answering(network, photos.pixels.shape[1], exact=device.exact)
     except CatsdogsError as error:
         event("features_by_torch", because=str(error))
         return None

@@ -70,7 +70,7 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
     network.to("cpu")  # where it is served
     if settings.quantise:
         learn_integers(network, photos.train.pixels, photos.val.pixels)
-    answering = Answering(served(network), photos.val.pixels, exact=device.exact)  # all figures are of what is served
+    answering = Answering(served(network), about.image_size, exact=device.exact)  # all figures are of what is served
     calibration = calibrate(answering.logits(photos.val.pixels), photos.val.labels, settings.target_error)
     test_logits = answering.logits(photos.test.pixels)
     figures = judge(test_logits, photos.test.labels, about.classes, calibration,
