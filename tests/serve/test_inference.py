@@ -20,7 +20,9 @@ from catsdogs.predictor import Prediction, Predictor, load_predictor
 from catsdogs.serve.batching import BATCH, SAME, best_batch
 from catsdogs.serve.errors import Refused
 from catsdogs.serve.inference import Inference
+from catsdogs.serve.job import Job
 from catsdogs.serve.metrics import Metrics
+from catsdogs.serve.quick import is_quick
 from catsdogs.settings.serving import ServeSettings
 from tests.photos import encoded, picture
 from tests.serve.load import text
@@ -126,6 +128,7 @@ class Watched:
 
 
 SMALL, LARGE, OTHER = (encoded(picture(1)), encoded(picture(2, (1000, 800))), encoded(picture(3), "PNG"))
+DAMAGED = SMALL[:-100]
 
 
 @pytest.mark.parametrize(("seconds", "threads", "photo", "where"), [
@@ -210,6 +213,69 @@ def test_a_bad_photo_on_the_loop_is_refused_and_the_next_one_is_answered(predict
     inference.close()
     assert isinstance(first, Refused) and isinstance(second, Refused) and (first.status, second.status) == (400, 400)
     assert isinstance(third, Prediction)
+
+
+def test_whoever_sends_damaged_photos_without_end_holds_up_nobody(predictor: Predictor) -> None:
+    """Those that are decoded wait for company as long as more are, and these never are."""
+    watched = Watched(predictor, 0.001, at_once=8)
+    inference = Inference(lambda: cast(Predictor, watched), ServeSettings(threads=1), Metrics())
+    assert is_quick(DAMAGED)
+
+    async def go() -> Prediction:
+        ended, refused = asyncio.Event(), 0
+
+        async def damaged() -> None:
+            nonlocal refused
+            while not ended.is_set():
+                with pytest.raises(Refused):
+                    await inference.predict(DAMAGED)
+                refused += 1
+
+        senders = [asyncio.create_task(damaged()) for _ in range(10)]
+        while refused < 20:
+            await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(5):
+                return await inference.predict(SMALL)
+        finally:
+            ended.set()
+            await asyncio.gather(*senders)
+
+    assert isinstance(asyncio.run(go()), Prediction)
+    inference.close()
+
+
+def test_pixels_for_another_model_than_the_one_that_took_over_spoil_only_themselves(predictor: Predictor) -> None:
+    inference = Inference(lambda: cast(Predictor, Watched(predictor, 0.001, at_once=8)), ServeSettings(threads=1),
+                          Metrics())
+    larger = np.zeros((1, 2 * predictor.card.image_size, 2 * predictor.card.image_size, 3), np.uint8)
+
+    async def go() -> list[Prediction | BaseException]:
+        return await asyncio.gather(inference.predict(SMALL), inference.classify(larger), inference.predict(SMALL),
+                                    return_exceptions=True)
+
+    first, second, third = asyncio.run(go())
+    inference.close()
+    assert isinstance(first, Prediction) and isinstance(third, Prediction)
+    assert isinstance(second, Refused) and second.status == 503 and "taken over" in second.detail
+
+
+def test_a_thread_that_waits_keeps_no_photo(predictor: Predictor) -> None:
+    slow = Slow(predictor)
+    inference = queue_before(slow, 4)
+    slow.gate.set()
+
+    async def go() -> None:
+        await asyncio.gather(*map(inference.predict, PHOTOS))
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(go())
+        until(lambda: not any(type(one) is Job for one in gc.get_objects()))
+    finally:
+        gc.enable()
+        inference.close()
 
 
 @pytest.mark.parametrize("bad", [b"no photo", PHOTOS[0][:-100]], ids=["in a thread", "damaged"])

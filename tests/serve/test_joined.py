@@ -1,14 +1,20 @@
 """An answer leaves in one piece, in order, and before its connection closes."""
 
 import asyncio
+import socket
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
+
+import pytest
 
 from catsdogs.serve.joined import MOST_BYTES, Joined, JoinedWrites
 from catsdogs.serve.server import Server
 from catsdogs.serve.start import start
 from catsdogs.settings.serving import ServeSettings
+from tests.servers import free_port, running
 from tests.tiny_model import write_tiny_model
 
 
@@ -78,6 +84,19 @@ def test_long_answers_are_not_held_back() -> None:
         transport.write(b"c")
 
     assert played(writes) == [b"a" * MOST_BYTES + b"b", b"c"]
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_client_that_says_at_once_that_it_will_ask_no_more_is_answered(processes: str) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "catsdogs", "serve", "--port", str(port), "--processes", processes]
+    with tempfile.TemporaryFile() as said, running(command, port, said):
+        for _ in range(50):
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+                connection.shutdown(socket.SHUT_WR)
+                answer = b"".join(iter(lambda: connection.recv(65536), b""))
+            assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"}")
 
 
 def test_the_service_answers_so(tmp_path: Path) -> None:

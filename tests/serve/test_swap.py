@@ -6,15 +6,18 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 
 from catsdogs.images import encode
+from catsdogs.predictor import Prediction
+from catsdogs.serve import swap
+from catsdogs.serve.errors import Refused
 from catsdogs.serve.service import Service
-from catsdogs.serve.state import load
+from catsdogs.serve.state import Loaded, load
 from catsdogs.serve.swap import Swap
 from catsdogs.settings.serving import ServeSettings
 from tests.servers import service
@@ -86,6 +89,85 @@ def test_a_new_model_takes_over_and_no_request_is_lost(address: str, models: dic
     assert f'catsdogs_model_info{{variant="baseline",version="{after}"}} 1.0' in metrics
     assert "catsdogs_model_swapped_total 1.0" in metrics and "catsdogs_model_refused_total 0.0" in metrics
     assert f'version="{before}"' in metrics  # what it answered stays counted under its name
+
+
+def test_all_photos_of_a_request_are_answered_by_the_same_model(models: dict[str, Path]) -> None:
+    old, new = (ServeSettings(enable_real_model=True, model_path=models[name], threads=1)
+                for name in ("serving", "second"))
+    photos = [encode(colour_photo(number % 2, number)) for number in range(4)]
+
+    async def go() -> list[Prediction | Refused]:
+        service, asked = Service(old, load(old)), 0
+
+        async def work(photo: bytes) -> Prediction:
+            nonlocal asked
+            asked += 1
+            if asked == 3:
+                service.current.swap(load(new))
+            return await service.predict(photo)
+
+        try:
+            answers = await service.several(work, [*photos[:2], b"no photo", *photos[2:]])
+        finally:
+            service.close()
+        assert asked == 5 + 2  # the first two once more
+        return answers
+
+    answers = asyncio.run(go())
+    assert isinstance(answers[2], Refused) and answers[2].status == 400
+    expected = load(new).predictor
+    assert expected is not None
+    for photo, answer in zip(photos, [*answers[:2], *answers[3:]], strict=True):
+        assert isinstance(answer, Prediction) and answer.version == expected.card.version
+        assert answer.label == expected.predict(photo).label
+
+
+def watching(models: dict[str, Path], seconds: float = 0.02) -> tuple[ServeSettings, Service]:
+    settings = ServeSettings(enable_real_model=True, model_path=models["serving"], reload_seconds=seconds)
+    return settings, Service(settings, load(settings))
+
+
+async def comes_true(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+def test_a_model_that_came_while_the_service_started_is_taken(models: dict[str, Path]) -> None:
+    async def go() -> None:
+        _, service = watching(models)
+        before = service.current.version
+        place(models["second"], models["serving"])  # after it was read, before anybody watches
+        task = asyncio.create_task(Swap(service).watch())
+        try:
+            await comes_true(lambda: service.current.version != before)
+        finally:
+            task.cancel()
+            service.close()
+
+    asyncio.run(go())
+
+
+def test_no_error_of_a_new_model_ends_the_watch(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def odd(settings: ServeSettings) -> Loaded:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "of a damaged card")
+
+    async def go() -> None:
+        _, service = watching(models)
+        before, task = service.current.version, asyncio.create_task(Swap(service).watch())
+        try:
+            with monkeypatch.context() as patched:
+                patched.setattr(swap, "load", odd)
+                place(models["second"], models["serving"])
+                await comes_true(lambda: service.current.refusal is not None)
+                assert service.current.version == before and "damaged card" in service.current.refusal.reason
+            models["serving"].touch()
+            await comes_true(lambda: service.current.version != before)
+        finally:
+            task.cancel()
+            service.close()
+
+    asyncio.run(go())
 
 
 def test_a_bad_model_is_refused_the_old_one_stays_and_a_good_one_may_follow(

@@ -110,6 +110,26 @@ def test_bad_json_is_one_sentence(client: TestClient, body: bytes, status: int, 
     assert answer.status_code == status and words in answer.json()["detail"] and "\n" not in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(("way", "most"), [("/predict", 1000), (INFER, 1000 + 8 * SIZE * SIZE * 3)])
+def test_more_values_than_there_may_be_are_refused_before_they_are_parsed(
+    client: TestClient, way: str, most: int
+) -> None:
+    """Each takes thirty bytes once it is parsed: 64 MB of zeros would be a gigabyte."""
+    zeros = ",".join("0" * 50_000)
+    body = ('{"image": "", "inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, %d, %d, 3], "data": [%s]}]}'
+            % (SIZE, SIZE, zeros))
+    answer = client.post(way, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413 and f"more than {most:,} values" in answer.json()["detail"]
+
+
+def test_as_many_pixels_as_there_may_be_are_taken_flat_and_nested(client: TestClient) -> None:
+    pixels = np.random.default_rng(1).integers(200, 256, (8, SIZE, SIZE, 3))
+    for data in (pixels.ravel().tolist(), pixels.tolist()):
+        body = json.dumps(tensor("pixels", "UINT8", [8, SIZE, SIZE, 3], data)) + " " * 70_000  # as a large one
+        answer = client.post(INFER, content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 200, answer.text
+
+
 def test_too_much_base64_is_refused_before_it_is_decoded(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = write_tiny_model(tmp_path_factory.mktemp("tiny"))
     with TestClient(start(ServeSettings(enable_real_model=True, model_path=path, max_upload_bytes=3000))) as client:

@@ -1,5 +1,6 @@
 """Several processes behind one port: what happens when they are killed, replaced, told to stop, and refuse a model."""
 
+import errno
 import json
 import os
 import signal
@@ -14,8 +15,13 @@ from typing import Any
 
 import pytest
 
+from catsdogs.errors import CatsdogsError
 from catsdogs.files import sha256
+from catsdogs.serve.place import Worker
+from catsdogs.serve.shared import Shared
+from catsdogs.serve.supervisor import MOST_FAILURES, Supervisor
 from catsdogs.serve.worker import REFUSED
+from catsdogs.settings.serving import ServeSettings
 from tests.serve.load import children, load, strangers, text
 from tests.servers import free_port, running
 from tests.tiny_model import WEIGHTS, write_tiny_model
@@ -113,7 +119,7 @@ def test_a_connection_that_begins_as_it_stops_is_answered_or_refused_and_never_r
         with serving(model, count=count) as service, strangers(int(service.address.rpartition(":")[2])) as seen:
             until(lambda: seen["answered"] > 100)
             service.process.send_signal(signal.SIGTERM)
-            assert service.process.wait(30) == (0 if count > 1 else -signal.SIGTERM)
+            assert service.process.wait(30) == 0
         assert set(seen) == {"answered", "refused"}, seen
 
 
@@ -182,6 +188,68 @@ def test_processes_end_with_the_one_that_started_them_and_leave_nothing(model: P
         service.process.kill()
         until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
         assert not folder.exists()
+
+
+def test_signals_do_not_end_a_single_process(tmp_path: Path) -> None:
+    port = free_port()
+    stub = [sys.executable, "-m", "catsdogs", "serve", "--port", str(port), "--processes", "1"]
+    with running(stub, port) as process:
+        for number in (signal.SIGUSR1, signal.SIGHUP):
+            process.send_signal(number)
+            assert '"model_loaded":false' in text(f"http://127.0.0.1:{port}/health")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert process.stderr is not None and b"There is no other process to answer meanwhile" in process.stderr.read()
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    """Of two processes, which are made up: a number that no process can have."""
+    made = Supervisor(ServeSettings(port=0), 2, tmp_path, gone=lambda shared: None)
+    for number, place in enumerate(made.places):
+        place.worker = Worker(2**22 + 1, Shared(tmp_path, number), report=-1, ready=True)
+    made.announced = True
+    yield made
+    for one in [place.listener for place in made.places] + [
+            end for channel in made.connections.channels for end in (channel.put, channel.take)]:
+        if one is not None:
+            one.close()
+    made.selector.close()
+
+
+def test_where_the_system_has_no_process_left_the_others_answer(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", none_left)
+    place = supervisor.places[0]
+    place.worker, place.due = None, 0.0
+    blocked, files = signal.pthread_sigmask(signal.SIG_BLOCK, []), len(os.listdir("/proc/self/fd"))
+    supervisor._start_what_is_due()
+    assert place.worker is None and place.due is not None and place.due > 0
+    supervisor.rolling = list(supervisor.places)[1:]
+    supervisor._roll()
+    assert not supervisor.rolling and supervisor.places[1].successor is None
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == blocked and len(os.listdir("/proc/self/fd")) == files
+    supervisor.places[1].worker = None
+    with pytest.raises(CatsdogsError, match="No process of the service can be started.*--processes"):
+        for _ in range(MOST_FAILURES):
+            place.due = 0.0
+            supervisor._start_what_is_due()
+
+
+def test_one_that_dies_while_the_one_before_it_drains_is_started_again_at_once(supervisor: Supervisor) -> None:
+    place, old = supervisor.places[0], supervisor.places[0].worker
+    assert old is not None
+    new = place.successor = Worker(2**22 + 2, Shared(supervisor.folder, 2), report=-1)
+    supervisor._ready(place, new)
+    assert place.worker is new and place.successor is old
+    supervisor._ended(place, new, -signal.SIGKILL)
+    assert place.worker is None and place.successor is old and place.due is not None
+    supervisor._ended(place, old, 0)
+    assert place.successor is None and place.due is not None
 
 
 def test_a_key_has_one_rate_however_many_answer(tmp_path: Path) -> None:

@@ -38,12 +38,14 @@ def create_app(
         watching = asyncio.create_task(Swap(service).watch()) if loaded.predictor else None
         choosing = asyncio.create_task(asyncio.to_thread(service.choose_batch, loaded))
         yield
-        await choosing
-        if watching is not None:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
-        service.close()
+        try:
+            await choosing
+            if watching is not None:
+                watching.cancel()
+                with suppress(asyncio.CancelledError):
+                    await watching
+        finally:
+            service.close()
 
     app = FastAPI(title="catsdogs", version=__version__, lifespan=lifespan,
                   openapi_url=None if settings.hide_docs else "/openapi.json",

@@ -55,7 +55,13 @@ class Inference:
 
     async def classify(self, pixels: Pixels) -> Prediction:
         """A prepared photo, uint8 [1, image_size, image_size, 3]. Raises Refused."""
-        prediction: Prediction = await self._queued(prepare=lambda _: pixels, quick=self.on_loop)
+        def unchanged(predictor: Predictor) -> Pixels:
+            if pixels.shape[1] != predictor.card.image_size:  # it took over after these were checked
+                raise Refused(503, "model-changed", "A model for photos of another size has taken over: see /model.",
+                              {"Retry-After": "1"})
+            return pixels
+
+        prediction: Prediction = await self._queued(prepare=unchanged, quick=self.on_loop)
         return prediction
 
     async def explain(self, data: bytes, picture: bool) -> Explanation:
@@ -121,7 +127,7 @@ class Inference:
                 loop.call_soon_threadsafe(self._deliver, jobs, answers)
             except RuntimeError:
                 pass  # the loop is closed: nobody waits
-            job = jobs = answers = None  # type: ignore[assignment]  # photos are large: keep none
+            job = jobs = answers = more = None  # type: ignore[assignment]  # photos are large: keep none
 
     def _answers(self, jobs: Sequence[Job]) -> list[Any]:
         """One a job, in order; what it raised in place of it."""

@@ -18,17 +18,17 @@ class JoinedWrites:
 
     def write(self, data: bytes) -> None:
         if not self._parts:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self.flush)
         self._parts.append(data)
         self._held += len(data)
         if self._held > MOST_BYTES:
-            self._send()
+            self.flush()
 
     def close(self) -> None:
-        self._send()
+        self.flush()
         self._transport.close()
 
-    def _send(self) -> None:
+    def flush(self) -> None:
         parts, self._parts, self._held = self._parts, [], 0
         if parts and not self.is_closing():  # by now its client may have gone, and uvloop raises then
             self._transport.write(b"".join(parts))
@@ -40,4 +40,9 @@ class JoinedWrites:
 class Joined(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.transport = JoinedWrites(transport, self.loop)  # type: ignore[assignment]
+        self.transport = self._joined = JoinedWrites(transport, self.loop)  # type: ignore[assignment]
+
+    def eof_received(self) -> None:
+        """Its client will ask nothing more, but waits for the answer: uvloop closes the connection after this."""
+        self._joined.flush()
+        super().eof_received()

@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
 from catsdogs import __version__
 from catsdogs.artifacts import ModelCard
 from catsdogs.images import Pixels
 from catsdogs.predictor import Prediction
 from catsdogs.serve.errors import Refused
-from catsdogs.serve.json_body import parsed, photo_bytes
+from catsdogs.serve.json_body import FEW, parsed, photo_bytes
 from catsdogs.serve.openapi import INFER_BODY, refusals
 from catsdogs.serve.schemas import Answer
 from catsdogs.serve.service import Service
@@ -131,15 +132,16 @@ def protocol_routes(app: FastAPI, service: Service) -> None:
     @app.post("/v2/models/{name}/infer", tags=TAGS, responses=refusals(404), openapi_extra=INFER_BODY)
     async def infer(name: str, request: Request) -> InferAnswer:
         """Classify pixel tensors or encoded photos; one that is bad refuses the whole request."""
-        card = _card(service, name)
-        asked = await parsed(request, InferRequest, invalid=400)
+        most = service.settings.max_batch
+        asked = await parsed(request, InferRequest, invalid=400,
+                             most=FEW + most * _card(service, name).image_size**2 * 3)
         (tensor,) = asked.inputs
         if tensor.name == PIXELS:
-            pixels = _pixels(tensor, card.image_size, service.settings.max_batch)
+            pixels = await run_in_threadpool(_pixels, tensor, _card(service, name).image_size, most)
             request.state.charge(len(pixels) - 1)
             answers = await service.several(service.classify, [pixels[i:i + 1] for i in range(len(pixels))])
         elif tensor.name == PHOTOS:
-            photos = _photos(tensor, service.settings.max_batch, service.settings.max_upload_bytes)
+            photos = _photos(tensor, most, service.settings.max_upload_bytes)
             request.state.charge(len(photos) - 1)
             answers = await service.several(service.predict, photos)
         else:
@@ -184,16 +186,30 @@ def _check(tensor: Tensor, datatype: str, shape: list[int], most: int) -> None:
 
 
 def _pixels(tensor: Tensor, size: int, most: int) -> Pixels:
+    """Photo by photo: a whole batch of numbers in one call would hold up the other threads for as long."""
     _check(tensor, "UINT8", [size, size, 3], most)
+    count, data = tensor.shape[0], tensor.data
+    each = len(data) // count
+    if len(data) not in (count, count * size**2 * 3):
+        raise _no_integers(tensor)
+    photos = [_photo(tensor, data[start:start + each]) for start in range(0, len(data), each)]
+    return np.concatenate(photos).reshape(tensor.shape)
+
+
+def _photo(tensor: Tensor, data: list[Any]) -> Pixels:
     try:
-        values = np.asarray(tensor.data)
+        values = np.asarray(data)
     except (ValueError, OverflowError):  # ragged, or beyond every integer
         values = np.empty(0)
-    if values.dtype.kind not in "iu" or values.size != np.prod(tensor.shape):
-        raise Refused(400, "bad-tensor", f"The data of {PIXELS} are not {tensor.shape} integers.")
+    if values.dtype.kind not in "iu" or values.size != np.prod(tensor.shape[1:]):
+        raise _no_integers(tensor)
     if values.min() < 0 or values.max() > 255:
         raise Refused(400, "bad-tensor", f"The data of {PIXELS} are not all of 0 to 255.")
-    return values.astype(np.uint8).reshape(tensor.shape)
+    return values.astype(np.uint8).ravel()
+
+
+def _no_integers(tensor: Tensor) -> Refused:
+    return Refused(400, "bad-tensor", f"The data of {PIXELS} are not {tensor.shape} integers.")
 
 
 def _photos(tensor: Tensor, most: int, most_bytes: int) -> list[bytes]:

@@ -66,8 +66,23 @@ class Service:
 
     async def several(self, work: Callable[[T], Awaitable[Prediction]], photos: Sequence[T]) -> list[
             Prediction | Refused]:
-        """One answer a photo, in order. At most as many wait at a time as there are threads: a batch fills no queue."""
+        """One answer a photo, in order, all by the same model: where another took over meanwhile, by that one.
+
+        At most as many wait at a time as there are threads: a batch fills no queue.
+        """
         self.metrics.batch.observe(len(photos))
+        answers = await self._each(work, photos)
+        while len({answer.version for answer in answers if isinstance(answer, Prediction)}) > 1:
+            now = self.current.version
+            older = [place for place, answer in enumerate(answers)
+                     if isinstance(answer, Prediction) and answer.version != now]
+            again = await self._each(work, [photos[place] for place in older])
+            for place, answer in zip(older, again, strict=True):
+                answers[place] = answer
+        return answers
+
+    async def _each(self, work: Callable[[T], Awaitable[Prediction]], photos: Sequence[T]) -> list[
+            Prediction | Refused]:
         places = asyncio.Semaphore(self.inference.threads if self.inference else 1)
 
         async def one(photo: T) -> Prediction | Refused:

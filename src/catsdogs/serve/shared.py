@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from catsdogs.log import event
 from catsdogs.serve.schemas import Refusal, ModelAnswer
 
 
@@ -33,12 +34,16 @@ class Board:
 
     def say(self, model: ModelAnswer | None, refused: Refusal | None) -> None:
         self.mine = Said(model.version if model else None, model.variant if model else None, refused)
-        if self.shared is not None:
-            path = board_file(self.shared.folder, self.shared.number)
-            beside = path.with_suffix(".new")
+        if self.shared is None:
+            return
+        path = board_file(self.shared.folder, self.shared.number)
+        beside = path.with_suffix(".new")
+        try:
             beside.write_text(json.dumps({"version": self.mine.version, "variant": self.mine.variant,
                                           "refused": refused.model_dump() if refused else None}))
             os.replace(beside, path)
+        except OSError as error:  # of a full disk: this process answers all the same
+            event("not told to the other processes", reason=str(error))
 
     def all(self) -> list[Said]:
         """Of every process that lives, this one first."""

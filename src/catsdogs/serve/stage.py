@@ -2,6 +2,8 @@
 
 import gc
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -43,15 +45,29 @@ def serve(settings: ServeSettings) -> Served:
 
 
 def _one(settings: ServeSettings) -> Served:
+    _take_signals()
     app = start(settings)
     from catsdogs.serve.server import Server
 
     with reserved(settings.host, settings.port) as listener:
         address = f"http://{settings.host}:{listener.getsockname()[1]}"
-        Server(app, alone=True, ready=lambda: event(
+        server = Server(app, alone=True, ready=lambda: event(
             "serving", address=address, processes=1,
-            model=settings.model_path if settings.enable_real_model else "stub")).run(sockets=[listener])
+            model=settings.model_path if settings.enable_real_model else "stub"))
+        try:
+            server.run(sockets=[listener])
+        except SystemExit as ended:  # uvicorn raises SIGTERM again when all is answered
+            if ended.code:
+                raise
     return Served(address)
+
+
+def _take_signals() -> None:
+    """By themselves these would end the process, with what is under way."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a model to look at
+    signal.signal(signal.SIGUSR1, lambda *_: event(
+        "not replaced", reason="There is no other process to answer meanwhile: start the service anew."))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 def _several(settings: ServeSettings, count: int) -> Served:

@@ -10,6 +10,7 @@ from catsdogs.machine import give_back_free_memory
 from catsdogs.predictor import Prediction, Predictor, load_checked
 from catsdogs.serve.batching import best_batch
 from catsdogs.serve.schemas import ModelAnswer, Refusal
+from catsdogs.serve.stamps import Stamps, stamps
 from catsdogs.settings.serving import ServeSettings
 
 STUB_CLASSES = ("cat", "dog")
@@ -18,10 +19,12 @@ NOT_SHOWN: dict[str, Any] = {"golden": True, "schema_version": True, "familiarit
 
 @dataclass(frozen=True)
 class Loaded:
-    """`predictor` is None where a stub answers; `reason` then says why."""
+    """`predictor` is None where a stub answers; `reason` then says why. `stamps` are of its files, before they were
+    read: what has changed since is news."""
 
     predictor: Predictor | None
     reason: str
+    stamps: Stamps = (None, None)
 
     @property
     def version(self) -> str | None:
@@ -60,11 +63,12 @@ def load(settings: ServeSettings) -> Loaded:
     """Load the model and let it answer its golden photos. Raises ModelRefused: a broken model is never served."""
     if not settings.enable_real_model:
         return Loaded(None, "no model is loaded (ENABLE_REAL_MODEL is not set): a stub answers")
+    before = stamps(settings.model_path)
     predictor = load_checked(settings.model_path)
     if settings.batch > 1:
         predictor.takes_together()
     predictor.at_once = settings.batch or 1
-    return Loaded(predictor, "the golden photos were answered correctly")
+    return Loaded(predictor, "the golden photos were answered correctly", before)
 
 
 def choose_batch(loaded: Loaded, settings: ServeSettings) -> None:

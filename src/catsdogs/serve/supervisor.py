@@ -1,20 +1,18 @@
 """Starts a process for every core, and again what ends; passes on what it is told by signals."""
 
-import json
 import os
 import selectors
 import signal
-import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from catsdogs.errors import CatsdogsError, UsageError
+from catsdogs.errors import CatsdogsError
 from catsdogs.log import event
 from catsdogs.serve.balance import Connections
 from catsdogs.serve.listening import another, reserved, turn_away
+from catsdogs.serve.place import Place, Worker, reason
 from catsdogs.serve.shared import Shared
 from catsdogs.serve.worker import work
 from catsdogs.settings.serving import ServeSettings
@@ -24,34 +22,6 @@ MOST_FAILURES = 5
 LONGEST_PAUSE = 5.0
 SHORT_LIFE = 10.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
-
-
-@dataclass
-class Worker:
-    pid: int
-    shared: Shared
-    report: int
-    started: float = field(default_factory=time.monotonic)
-    said: bytes = b""
-    ready: bool = False
-    reload: bool = False  # SIGHUP came before it could take it
-
-    def tell(self, number: int) -> None:
-        try:
-            os.kill(self.pid, number)
-        except ProcessLookupError:
-            pass  # its end is about to be noticed
-
-
-@dataclass
-class Place:
-    """One of the processes that there are to be. Its socket outlives them: what waits there, the next one answers."""
-
-    listener: socket.socket | None
-    worker: Worker | None = None
-    successor: Worker | None = None
-    failures: int = 0
-    due: float | None = None  # when to start again
 
 
 class Supervisor:
@@ -102,12 +72,23 @@ class Supervisor:
         return [worker for place in self.places for worker in (place.worker, place.successor) if worker is not None]
 
     def _start(self, place: Place) -> Worker:
-        if place.listener is None:
-            place.listener = another(self.settings.host, self.port)
+        """Raises CatsdogsError where the system has no process or file left."""
         number = next(number for number in range(len(self.connections.channels)) if number not in self.numbers)
-        shared, (reading, writing), parent = Shared(self.folder, number), os.pipe(), os.getpid()
+        shared, parent = Shared(self.folder, number), os.getpid()
+        try:
+            if place.listener is None:
+                place.listener = another(self.settings.host, self.port)
+            reading, writing = os.pipe()
+        except OSError as error:
+            raise _no_process(error) from None
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child has handlers of its own
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            os.close(reading)
+            os.close(writing)
+            raise _no_process(error) from None
         if not pid:
             for listener in {other.listener for other in self.places} - {place.listener, None}:
                 listener.close()  # type: ignore[union-attr]
@@ -152,30 +133,39 @@ class Supervisor:
         if worker is place.successor:
             place.worker, place.successor = worker, place.worker
             if place.successor is not None:
+                place.successor.leaving = True
                 place.successor.tell(signal.SIGTERM)
 
     def _ended(self, place: Place, worker: Worker, status: int) -> None:
-        error = _reason(worker, status)
+        error = reason(worker, status)
         if worker is place.successor:
             place.successor = None
             if not worker.ready:  # the old one goes on
                 event("replacement failed", reason=str(error))
                 self.rolling = []
             return
-        place.worker = place.successor
-        place.successor = None
+        place.worker = None
+        if place.successor is not None and not place.successor.leaving:  # one that starts already
+            place.worker, place.successor = place.successor, None
         if not worker.ready:
             if not self.announced:
                 raise error
-            place.failures += 1
-            if place.failures >= MOST_FAILURES and not any(other.ready for other in self.workers()):
-                raise error
+            self._failed(place, error)
         else:
             place.failures = place.failures + 1 if time.monotonic() - worker.started < SHORT_LIFE else 1
-        if place.worker is not None:
-            return
+        if place.worker is None:
+            self._again(place, error, worker.pid)
+
+    def _failed(self, place: Place, error: CatsdogsError) -> None:
+        """Raises the error where this has often been so, and nobody answers."""
+        place.failures += 1
+        if place.failures >= MOST_FAILURES and not any(other.ready for other in self.workers()):
+            raise error
+
+    def _again(self, place: Place, error: CatsdogsError, pid: int | None = None) -> None:
+        """Start another process soon, or now where the last one lived long."""
         pause = min(LONGEST_PAUSE, 0.25 * 2.0 ** (place.failures - 2)) if place.failures > 1 else 0.0
-        event("worker ended", reason=str(error), pid=worker.pid, again_in_seconds=pause)
+        event("worker ended", reason=str(error), pid=pid, again_in_seconds=pause)
         place.due = time.monotonic() + pause
         if pause and place.listener is not None:
             place.listener.close()  # the others get its share
@@ -184,7 +174,12 @@ class Supervisor:
     def _start_what_is_due(self) -> None:
         for place in self.places:
             if place.due is not None and place.due <= time.monotonic():
-                place.due, place.worker = None, self._start(place)
+                place.due = None
+                try:
+                    place.worker = self._start(place)
+                except CatsdogsError as error:  # no process or file to be had just now: the others answer
+                    self._failed(place, error)
+                    self._again(place, error)
 
     def _patience(self) -> float | None:
         dues = [place.due for place in self.places if place.due is not None]
@@ -195,7 +190,11 @@ class Supervisor:
         if self.rolling and not any(place.successor for place in self.places):
             place = self.rolling.pop(0)
             if place.worker is not None:
-                place.successor = self._start(place)
+                try:
+                    place.successor = self._start(place)
+                except CatsdogsError as error:
+                    event("replacement failed", reason=str(error))
+                    self.rolling = []
 
     def _told(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
@@ -237,12 +236,5 @@ def _noted(number: int, frame: FrameType | None) -> None:
     """The number comes through the wake-up pipe."""
 
 
-def _reason(worker: Worker, status: int) -> CatsdogsError:
-    try:
-        said = json.loads(worker.said)
-    except ValueError:
-        said = {}
-    if "refused" in said:
-        return (UsageError if said["status"] == UsageError.exit_status else CatsdogsError)(said["refused"])
-    how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
-    return CatsdogsError(f"A process of the service {how}; where memory is short, lower --processes.")
+def _no_process(error: OSError) -> CatsdogsError:
+    return CatsdogsError(f"No process of the service can be started ({error.strerror}): lower --processes.")

@@ -3,15 +3,12 @@
 import asyncio
 import signal
 import time
-from pathlib import Path
 
-from catsdogs.errors import CatsdogsError
 from catsdogs.log import event
 from catsdogs.serve.schemas import Refusal
 from catsdogs.serve.service import Service
+from catsdogs.serve.stamps import stamps
 from catsdogs.serve.state import Loaded, load
-
-Stamp = tuple[int, int, int] | None  # inode, time of the last change, bytes; None without a file
 
 
 class Swap:
@@ -23,11 +20,11 @@ class Swap:
 
     async def watch(self) -> None:
         """Never returns; cancelled at the end."""
-        tried, resting = self._stamps(), None
+        tried, resting = self.service.current.loaded.stamps, None
         self._listen()
         while True:
             asked = await self._wait()
-            found = self._stamps()
+            found = stamps(self.path)
             if not asked:
                 # A model.pt alone is no news: training writes it first. Unless the pair has been refused before.
                 news = found[0] != tried[0] or (self.service.current.refusal is not None and found != tried)
@@ -44,7 +41,7 @@ class Swap:
         service = self.service
         try:
             loaded = await asyncio.to_thread(self._load)
-        except (CatsdogsError, OSError, RuntimeError, MemoryError) as error:
+        except Exception as error:  # of any kind: the model of now goes on, and the next one has its chance
             service.current.refusal = Refusal(
                 reason=str(error) or type(error).__name__, at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
             service.metrics.model_refused.inc()
@@ -76,14 +73,3 @@ class Swap:
             return False
         self.asked.clear()
         return True
-
-    def _stamps(self) -> tuple[Stamp, Stamp]:
-        return _stamp(self.path.with_suffix(".onnx")), _stamp(self.path)
-
-
-def _stamp(path: Path) -> Stamp:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size

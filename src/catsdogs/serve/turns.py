@@ -20,7 +20,7 @@ TURN_SECONDS = 0.02
 """Of the network, for photos that it answers together there."""
 
 PAUSES = 2
-"""Turns without a new photo, before those that are decoded are answered: a request's task begins one turn after its
+"""Turns in which none is decoded, before those that are get their answers: a request's task begins one turn after its
 bytes were read."""
 
 
@@ -42,7 +42,7 @@ class Turns:
         self._waiting: deque[Job] = deque()
         self.decoded: list[Decoded] = []
         self._turning = False  # a turn is to come
-        self._pauses = 0  # turns that found nothing new
+        self._pauses = 0  # turns in which no photo was decoded
 
     def take(self, job: Job) -> None:
         self._waiting.append(job)
@@ -70,10 +70,12 @@ class Turns:
             return
         if self.decoded and self.decoded[0].predictor is not predictor:
             self._answer_decoded()  # by the model that they were prepared for
-        if new := bool(self._waiting):
+        before = len(self.decoded)
+        if self._waiting:
             self._decode(self._waiting.popleft(), predictor)
-        self._pauses = 0 if new else self._pauses + 1
-        if self._pauses == PAUSES or len(self.decoded) >= most:
+        # A photo that cannot be decoded is a pause too: whoever sends such ones again and again holds up nobody.
+        self._pauses = 0 if len(self.decoded) > before else self._pauses + 1
+        if self._pauses >= PAUSES or len(self.decoded) >= most:
             self._answer_decoded()
 
     def _quick(self) -> tuple[Predictor | None, int]:
