@@ -18,6 +18,8 @@ def units(path: Path) -> set[str]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("catsdogs."):
                 names.add(str(node.module).split(".")[1])
+            elif isinstance(node, ast.ImportFrom) and node.module == "catsdogs":
+                names |= {name.name for name in node.names}
     return names
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from catsdogs.machine import begin_step
+
 
 class Result(Protocol):
     """What a stage returns: a summary for a person, and the same as plain data."""
@@ -79,6 +81,7 @@ def step(command: str, flags: dict[str, Any]) -> Result:
     """Run one command of a chain, shown as a person would type it. Raises what its stage raises."""
     shown = " ".join(f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in flags.items())
     print(f"\n$ catsdogs {command} {shown}", file=sys.stderr, flush=True)
+    begin_step()
     answer = COMMANDS[command].run(COMMANDS[command].settings_type()(**flags))
     print(answer.text(), file=sys.stderr, flush=True)
     return answer

@@ -42,8 +42,21 @@ def _quotas(groups: Path, member: Path) -> list[float]:
     return found
 
 
+_begun = {"alive": 0.0, "worked": 0.0}  # the process's age and processor time when its step of a chain began
+
+
+def begin_step() -> None:
+    """From here on the two below count: the commands before this one in the same process are none of its own."""
+    _begun.update(alive=_age(), worked=time.process_time())
+
+
 def seconds_alive() -> float:
-    """How long this process has been running, imports included; 0 where the system does not say."""
+    """How long this process, or its step of a chain, has been running, imports included; 0 where the system does not
+    say."""
+    return max(0.0, _age() - _begun["alive"])
+
+
+def _age() -> float:
     try:
         started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError):
@@ -56,7 +69,7 @@ def crowding() -> float:
 
     Starting is work of one thread: what goes beyond its own processor time, other programs took.
     """
-    return min(10.0, max(1.0, seconds_alive() / max(time.process_time(), 1e-3)))
+    return min(10.0, max(1.0, seconds_alive() / max(time.process_time() - _begun["worked"], 1e-3)))
 
 
 def give_back_large_memory() -> None:

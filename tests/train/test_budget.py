@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,11 +15,13 @@ from catsdogs.errors import UsageError
 from catsdogs.nets.registry import build
 from catsdogs.packed import PackedPhotos
 from catsdogs.train import prepare
+from catsdogs.train.loop import _Keeper
 from catsdogs.train.pace import MOST, SECONDS, Pace
 from catsdogs.train.plan import Plan
-from catsdogs.train.prepare import DRIFT, SECONDS_AFTER, _training_seconds
+from catsdogs.train.prepare import DRIFT, FIT_ON, SECONDS_AFTER, _Time, _time
+from catsdogs.train.processes import ALONE, Processes
 from catsdogs.train.recipe import RECIPES
-from tests.models import CPU, train_settings
+from tests.models import CPU, NoCheckpoint, train_settings, trained
 
 WORK = """
 import json, sys, time
@@ -66,9 +70,10 @@ def seconds_left(photos: PackedPhotos, monkeypatch: pytest.MonkeyPatch, crowding
     monkeypatch.setattr(prepare, "Answering", Instant)
     monkeypatch.setattr(prepare, "seconds_a_photo", lambda network, photos, device: 0.0)
     settings = train_settings(Path(), Path(), time_budget=budget)
-    left, reserve = _training_seconds(settings, build("baseline", 2), photos, CPU)
-    assert left is not None and reserve == pytest.approx(budget - 10 - left)
-    return left
+    monkeypatch.setattr(prepare, "_statistics_seconds", lambda photos: 0.0)
+    found = _time(settings, build("baseline", 2), photos, CPU)
+    assert found.left is not None and found.reserve == pytest.approx(budget - 10 - found.left)
+    return found.left
 
 
 def test_a_crowded_machine_is_left_more_time_for_what_comes_after(
@@ -88,6 +93,56 @@ def test_a_budget_that_a_crowded_machine_cannot_keep_names_one_that_it_can(
                                          f"give at least {enough:.0f}s"):
         seconds_left(photos, monkeypatch, 10.0, budget=60)
     assert seconds_left(photos, monkeypatch, 10.0, budget=enough + 0.01) == pytest.approx(enough / 4, abs=0.02)
+
+
+def test_the_statistics_of_photos_are_in_the_reserve(photos: PackedPhotos, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0 < prepare._statistics_seconds(photos.val) < 1
+    without = seconds_left(photos, monkeypatch, 1.0)
+    monkeypatch.setattr(prepare, "_statistics_seconds", lambda photos: 0.01)
+    settings = train_settings(Path(), Path(), time_budget=300)
+    found = _time(settings, build("baseline", 2), photos, CPU)
+    assert found.left == pytest.approx(without - prepare.MARGIN * 2 * FIT_ON * 0.01)
+
+
+def test_only_the_first_of_several_processes_measures(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Second(Processes):
+        def from_first(self, value: Any) -> Any:
+            return _Time(100.0, 5.0, 1.0) if value is None else value
+
+    monkeypatch.setattr(prepare, "_time", lambda *_: pytest.fail("it was measured"))
+    settings = train_settings(data_dir, tmp_path, time_budget=300)
+    plan = prepare.prepare(settings, Second(rank=1, count=2)).plan
+    assert (plan.seconds, plan.reserve, plan.validation) == (100, 5, 1)
+
+
+def test_an_epoch_is_validated_within_a_budget_where_that_costs_little_and_a_step_fits_after_it(
+    photos: PackedPhotos
+) -> None:
+    plan = Plan(recipe=RECIPES["fast"], epochs=1, batch_size=16, learning_rate=1, seed=1, seconds=100, validation=1)
+    training = trained(photos, epochs=1, variant="fast")
+    keeper = _Keeper(training, NoCheckpoint(), ALONE)
+    training.steps = 10
+
+    def validates(seconds: float, plan: Plan = plan) -> bool:
+        training.seconds = seconds
+        return keeper.can_validate(plan)
+
+    assert not validates(10) and validates(20), "a tenth of the time so far, and a twentieth"
+    assert validates(85) and not validates(92), "a step takes 8.5 s, and 9.2"
+    assert validates(1, replace(plan, seconds=None))
+
+
+def test_the_clock_of_a_budget_begins_with_the_step_of_a_chain() -> None:
+    """As `catsdogs job` runs: what it did before the training was none of the training's."""
+    code = ("import time; from catsdogs.machine import begin_step, crowding, seconds_alive\n"
+            "time.sleep(1.5); before = seconds_alive(), crowding(); begin_step()\n"
+            "started = time.process_time()\nwhile time.process_time() - started < 0.3: pass\n"
+            "import json; print(json.dumps([*before, seconds_alive(), crowding()]))")
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    alive, crowded, afterwards, then = json.loads(answer.stdout)
+    assert alive > 1.4 and afterwards < alive and crowded > then
 
 
 def test_a_machine_that_becomes_busy_is_noticed_and_so_is_its_end() -> None:

@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +10,13 @@ from catsdogs.errors import CatsdogsError
 from catsdogs.nets.registry import build
 from catsdogs.packed import Packed, PackedPhotos
 from catsdogs.reports import Epoch
-from catsdogs.train.augment import Augmentation
+from catsdogs.train.augment import Augmentation, augmented
 from catsdogs.train.batches import Batch, TrainingBatches, evaluation_batches
 from catsdogs.train.calibration import expected_calibration_error, fit_temperature
 from catsdogs.train.checkpoint import Checkpoint
+from catsdogs.train.device import Device
+from catsdogs.train.interruption import Interruption, Stopped
+from catsdogs.train.loop import _Abandoned, step_on
 from catsdogs.train.plan import Plan
 from catsdogs.train.recipe import RECIPES
 from catsdogs.train.report import Calibration, judge
@@ -137,7 +142,7 @@ def test_resuming_in_the_middle_of_an_epoch_gives_the_same_weights_to_the_bit(
         teacher = Teacher(random.standard_normal((count, 12)).astype(np.float16),
                           random.dirichlet((1, 1), count).astype(np.float32))
         torch.manual_seed(2)
-        return {"teacher": teacher, "pupil": pupil(build(variant, 2), teacher)}
+        return {"teacher": teacher, "pupil": pupil(build(variant, 2), teacher, 16)}
 
     undisturbed = trained(photos, epochs=3, variant=variant, **taught())
     monkeypatch.setattr("catsdogs.train.loop.SAVE_SECONDS", 0.0)  # after every step
@@ -170,6 +175,72 @@ def test_a_time_budget_ends_with_the_last_step_that_fits_into_it_wherever_in_an_
         training = trained(photos, variant="fast", seconds=seconds)
         assert training.steps >= 1 and training.seconds * (1 + 1 / training.steps) > seconds
         assert training.history[-1].epoch == -(-training.steps // 5) and training.best_epoch
+
+
+def test_a_budget_that_has_become_shorter_still_ends_with_a_model(
+    photos: PackedPhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the budget is measured anew at every start; nothing has been validated yet."""
+    monkeypatch.setattr("catsdogs.train.loop.SAVE_SECONDS", 0.0)  # after every step
+    with pytest.raises(KeyboardInterrupt):
+        trained(photos, variant="fast", seconds=1e6, checkpoint=SavesOften(tmp_path, 3))
+    training = trained(photos, variant="fast", seconds=1e-4, checkpoint=Checkpoint(tmp_path, "key"))
+    assert training.steps == 4 and len(training.history) == 1 and training.best_epoch == 1
+
+
+def test_a_step_that_is_given_up_half_way_leaves_the_network_as_it_was(photos: PackedPhotos) -> None:
+    training = trained(photos, epochs=1, variant="fast")
+    before = [tensor.clone() for tensor in weights(training)]
+    pixels, labels = TrainingBatches(photos.train, 16, seed=1).get(1, 0, 16)
+
+    class Later(Interruption):
+        looks = 0
+
+        @property  # type: ignore[misc]
+        def asked(self) -> bool:
+            self.looks += 1
+            return self.looks > 2
+
+        @asked.setter
+        def asked(self, asked: bool) -> None: ...
+
+    few = replace(CPU)
+    object.__setattr__(few, "piece", lambda batch, side: 4)
+    with pytest.raises(_Abandoned):
+        step_on(training, pixels, labels, few, interruption=Later())
+    assert all(torch.equal(one, other) for one, other in zip(before, weights(training), strict=True))
+
+
+def test_sigterm_during_the_last_validation_stops_before_the_export(
+    photos: PackedPhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interruption = Interruption()
+
+    class Told(Checkpoint):
+        def save(self, state: dict[str, object]) -> None:
+            super().save(state)
+            interruption.asked = True
+
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr("catsdogs.train.loop.watched", lambda: nullcontext(interruption))
+        trained(photos, epochs=1, checkpoint=Told(tmp_path, "key"))
+    assert trained(photos, epochs=1, checkpoint=Checkpoint(tmp_path, "key")).steps == 5
+
+
+def test_the_part_of_a_process_that_has_no_photo_of_a_batch(photos: PackedPhotos) -> None:
+    """The last batch of an epoch may have fewer photos than there are processes."""
+    none = photos.train.pixels[:0], torch.zeros(0, dtype=torch.int64)
+    pixels = augmented(torch.from_numpy(np.array(none[0])), 16, Augmentation(), torch.Generator().manual_seed(1),
+                       slice(0, 0), total=1)
+    assert pixels.shape == (0, 16, 16, 3) and Device(torch.device("cuda"), torch.float32).piece(0, 224) == 1
+    training = trained(photos, epochs=1, variant="fast")
+    assert step_on(training, pixels, none[1], CPU, total=1) == 0
+
+
+def test_fast_learns_from_a_last_batch_of_one_small_photo(photos: PackedPhotos) -> None:
+    training = trained(photos, epochs=1, variant="fast", batch_size=len(photos.train.labels) - 1)
+    assert photos.about.image_size == 16 and training.steps == 2
+    assert all(torch.isfinite(tensor.float()).all() for tensor in weights(training))
 
 
 def test_the_best_epoch_is_named_by_its_number_where_not_every_epoch_was_validated(photos: PackedPhotos) -> None:

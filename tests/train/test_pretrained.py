@@ -106,6 +106,15 @@ def test_a_time_budget_limits_the_photos_that_the_head_is_fitted_to(
     assert prepare._head_photos(None, network, photos, CPU) == prepare.HEAD_PHOTOS
 
 
+def test_a_backbone_that_cannot_be_served_is_told_before_its_training(
+    resnet: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catsdogs.answering.traced", lambda *_: b"nothing that the engine reads")
+    monkeypatch.setattr(prepare, "fit_head", lambda *arguments: pytest.fail("the head was fitted"))
+    with pytest.raises(CatsdogsError, match="cannot be turned into an ONNX file.*name another one"):
+        prepare.prepare(train_settings(data_dir, tmp_path, model_variant=f"pretrained:{resnet}"), ALONE)
+
+
 def test_a_run_that_goes_on_does_not_fit_the_head_again(
     resnet: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,7 @@ def test_it_sees_each_photo_and_its_features_are_standardised(photos: PackedPhot
 def learned(photos: PackedPhotos, teacher: Teacher, epochs: int) -> tuple[float, list[torch.Tensor]]:
     """Mean distance of what a network of so many epochs tells of the training photos, and its weights."""
     torch.manual_seed(1)
-    told_by = pupil(build("fast", 2), teacher)
+    told_by = pupil(build("fast", 2), teacher, 16)
     done = trained(photos, epochs, variant="fast", teacher=teacher, pupil=told_by)
     with torch.inference_mode():
         network = done.network.eval()
@@ -89,6 +89,25 @@ def test_the_trained_model_is_the_network_alone_and_names_its_teacher(
 def test_one_that_is_not_there_is_named(photos: PackedPhotos, tmp_path: Path) -> None:
     with pytest.raises(CatsdogsError, match="holds no backbone in safetensors files"):
         ask(str(tmp_path), photos.train, CPU)
+
+
+def test_one_that_is_damaged_is_named(photos: PackedPhotos, resnet: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("catsdogs.train.sight.features",
+                        lambda network, photos, places, device: [np.full((len(places), 16), np.nan, np.float32)])
+    with pytest.raises(CatsdogsError, match="answers photos with what is no number"):
+        ask(resnet, photos.train, CPU)
+
+
+def test_a_pupil_may_take_photos_of_one_size_only(photos: PackedPhotos, teacher: Teacher) -> None:
+    network = build("baseline", 2)
+    maps = network.maps
+
+    def of_one_size(pixels: torch.Tensor, *, blocked: bool = False) -> torch.Tensor:
+        assert pixels.shape[1] == 16
+        return maps(pixels, blocked=blocked)
+
+    network.maps = of_one_size  # type: ignore[method-assign]
+    assert pupil(network, teacher, 16).out_features == teacher.width
 
 
 def test_a_model_with_another_teacher_is_another_model(data_dir: Path) -> None:

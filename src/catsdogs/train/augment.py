@@ -32,6 +32,8 @@ def augmented(
     Where the photos are a `part` of a batch of `total`, they are changed as they would be in the whole batch.
     """
     count = len(photos) if total is None else total
+    if not len(photos):  # of a last batch with fewer photos than processes
+        return torch.zeros(0, size, size, 3, device=photos.device)
     values = photos.permute(0, 3, 1, 2).to(torch.float32)
     while values.shape[-1] >= 2 * size:  # or resampling would skip pixels
         values = functional.avg_pool2d(values, 2)

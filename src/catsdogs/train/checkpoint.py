@@ -42,7 +42,7 @@ class Checkpoint:
         return None
 
     def close(self) -> None:
-        """Called when the training has ended, well or not."""
+        """Called when the training is cut short: what is saved is to stay."""
 
     def remove(self) -> None:
         for path in (self.path, self.previous):

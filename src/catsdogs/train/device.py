@@ -37,7 +37,7 @@ class Device:
         On a processor as many as 16 of 224 px: as fast as 64 at once, with a quarter of the memory.
         """
         if self.device.type != "cpu":
-            return batch_size
+            return max(1, batch_size)
         return max(1, min(batch_size, 16 * 224**2 // image_size**2))
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:

@@ -60,6 +60,7 @@ class FarCheckpoint(Checkpoint):
 
     def remove(self) -> None:
         super().remove()
+        self._sender.close(LEAVING_SECONDS)  # or an upload would come after the removal
         try:
             for _, key in _ours(self._store, self._prefix):
                 self._store.delete(key)

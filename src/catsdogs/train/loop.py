@@ -34,7 +34,7 @@ VALIDATION_SHARE = 0.06
 
 
 class _Abandoned(Exception):
-    """A step was given up half-way: nothing of it has reached the weights."""
+    """A step was given up half-way: the network is as it was before."""
 
 
 def fit(
@@ -65,8 +65,9 @@ def fit(
     seen = whole * len(train.labels) + sum(map(batches.count, range(rest)))
     left = plan.epochs * len(train.labels) - seen if plan.seconds is None else 0
     before, pace, slower = time.perf_counter(), Pace(), 1.0
+    owed = processes.from_first(not training.best)  # also where a shorter time is left than when it was saved: a step
     with watched() as interruption, progress("train", left, unit="images") as bar:
-        while (done := plan.done(training.steps, len(batches), training.seconds, slower)) < 1:
+        while (done := plan.done(training.steps, len(batches), training.seconds, slower)) < 1 or owed:
             number, step = divmod(training.steps, len(batches))
             training.scale_rates(plan.recipe.rate(done))
             side = plan.recipe.side(done, train.pixels.shape[1], smallest_side(variant))
@@ -92,6 +93,7 @@ def fit(
             after_step(training.steps, loss, count / seconds)
             bar.advance(count, note=f"epoch {number + 1}  {side} px  loss {loss:.3f}")
             ended = plan.done(training.steps, len(batches), training.seconds, slower) == 1
+            owed = owed and not ended
             if step + 1 == len(batches) or ended:
                 if processes.first and (ended or keeper.can_validate(plan)):
                     row = keeper.validated(held_out, device, number + 1, seen=sum(map(batches.count, range(step + 1))))
@@ -105,6 +107,8 @@ def fit(
                 keeper.save()
             if asked:
                 keeper.stop()
+        if processes.from_first(interruption.asked):  # while the last epoch was validated or saved
+            keeper.stop()
     if processes.first:
         network.load_state_dict(training.best)
     return training
@@ -130,8 +134,13 @@ class _Keeper:
         raise Stopped("Stopped; run the same command again to go on.")
 
     def can_validate(self, plan: Plan) -> bool:
-        """Always at the end of an epoch, but within a time budget only where it costs little of the time so far."""
-        return plan.seconds is None or 2 * self._validation_seconds < VALIDATION_SHARE * self.training.seconds
+        """Always at the end of an epoch, but within a time budget only where it costs little of the time so far, and
+        another step fits after it."""
+        if plan.seconds is None:
+            return True
+        cost, passed = plan.validation, self.training.seconds
+        return (self._validation_seconds + cost < VALIDATION_SHARE * passed
+                and plan.done(self.training.steps, 1, passed + cost) < 1)
 
     def validated(self, val: Pixels, device: Device, number: int, seen: int) -> Epoch:
         started, training = time.perf_counter(), self.training
@@ -173,8 +182,12 @@ def step_on(
         optimiser.zero_grad()
     piece, total = device.piece(len(labels), pixels.shape[1]), total or len(labels)
     mean = 0.0
+    buffers = list(training.network.buffers())
+    before = [buffer.clone() for buffer in buffers] if len(labels) > piece else []
     for start in range(0, len(labels), piece):
         if interruption is not None and interruption.asked and processes.count == 1:
+            if start:  # batch normalisation has taken notice of the pieces so far, which will come again
+                torch._foreach_copy_(buffers, before)
             raise _Abandoned
         truth = labels[start:start + piece].to(device.device)
         photos = pixels[start:start + piece].to(device.device, non_blocking=True)

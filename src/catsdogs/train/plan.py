@@ -17,6 +17,8 @@ class Plan:
     seconds: float | None = None
     reserve: float = 0.0
     """Seconds beside those that what comes after the steps takes, on a machine as busy as when this was planned."""
+    validation: float = 0.0
+    """Seconds that validating an epoch takes."""
 
     def done(self, steps: int, steps_an_epoch: int, seconds: float, slower: float = 1.0) -> float:
         """Share of the training that is done after so many steps, which took so many seconds; 1 at its end.

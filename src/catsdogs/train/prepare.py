@@ -1,8 +1,10 @@
 """Everything a training needs, made from its settings."""
 
 from dataclasses import dataclass
-from typing import Any
+from time import perf_counter
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -25,6 +27,7 @@ from catsdogs.packed import Packed, PackedPhotos, open_packed
 from catsdogs.provenance import code_digest, versions
 from catsdogs.settings.training import TrainSettings
 from catsdogs.settings.versions import BucketSettings
+from catsdogs.statistics import statistics
 from catsdogs.storage import open_store
 from catsdogs.train import sight
 from catsdogs.train.batches import TrainingBatches
@@ -40,6 +43,7 @@ from catsdogs.train.validation import seconds_a_photo
 SECONDS_AFTER = 4.0  # for calibration, export, plots and closing the run, answering photos apart: 2 to 3 were seen
 MARGIN = 1.35  # on the time of answering, which is measured once: it turned out up to 25 % longer
 DRIFT = 0.003  # of the budget: in a long time a machine changes its pace; of 15 minutes, one ended 1.0 s late without
+STATISTICS_ON = 4  # photos, to see how long those of one take
 HEAD_SHARE = 0.25  # of a time budget that fitting a head may take
 
 
@@ -79,17 +83,20 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
     if processes.first and not settings.resume:
         checkpoint.remove()
     state = checkpoint.load() if processes.first else None
+    if isinstance(network, Pretrained) and processes.first and settings.time_budget is None:
+        Answering(network, about.image_size)  # what cannot be served is told now, not after training; else by _time
     if isinstance(network, Pretrained) and processes.from_first(state is None):
         _fit_head(network, photos, device, settings.time_budget, processes)
-    seconds, reserve = processes.from_first(_training_seconds(settings, network, photos, device))
+    # The first process alone measures: the others would take their waiting for other programs' work.
+    time = processes.from_first(_time(settings, network, photos, device) if processes.first else None)
     plan = Plan(
         recipe=recipe, epochs=settings.epochs, batch_size=settings.batch_size,
         learning_rate=settings.learning_rate, seed=settings.seed,
-        seconds=seconds, reserve=reserve,
+        seconds=time.left, reserve=time.reserve, validation=time.validation,
     )
     return Prepared(
         variant=variant, photos=photos, network=network, plan=plan, device=device, checkpoint=checkpoint,
-        state=state, teacher=teacher, pupil=pupil(network, teacher) if teacher else None,
+        state=state, teacher=teacher, pupil=pupil(network, teacher, about.image_size) if teacher else None,
     )
 
 
@@ -145,22 +152,25 @@ def _head_photos(budget: float | None, network: Pretrained, photos: PackedPhotos
     return min(HEAD_PHOTOS, int(HEAD_SHARE * budget / each))
 
 
-def _training_seconds(
-    settings: TrainSettings, network: Network, photos: PackedPhotos, device: Device
-) -> tuple[float | None, float]:
-    """What of the budget is left for steps, and what is kept for answering the photos and exporting the model.
+class _Time(NamedTuple):
+    left: float | None  # of the budget, for steps
+    reserve: float = 0.0  # for answering the photos and exporting the model
+    validation: float = 0.0  # of an epoch
 
-    Raises UsageError where that is less than a quarter of it.
-    """
+
+def _time(settings: TrainSettings, network: Network, photos: PackedPhotos, device: Device) -> _Time:
+    """Raises UsageError where less than a quarter of the budget is left."""
     budget = settings.time_budget
     if budget is None:
-        return None, 0.0
+        return _Time(None)
     answering = Answering(_like_served(network, settings, photos.val), photos.val.pixels.shape[1], exact=device.exact)
     validation, test = len(photos.val.labels), len(photos.test.labels)
     exact = Device(torch.device("cpu"), torch.float32)
+    an_epoch = validation * seconds_a_photo(network, photos.val, device)
     seconds = (
-        validation * seconds_a_photo(network, photos.val, device)  # the last epoch's
+        an_epoch  # the last one
         + (validation + 2 * test + 2 * FIT_ON) * answering.seconds_a_photo(photos.val.pixels)  # figures, export
+        + 2 * FIT_ON * _statistics_seconds(photos.val)
         + (settings.quantise * looks(network, photos.train.pixels) + CHECK_ON + len(photos.about.classes) * CANDIDATES)
         * seconds_a_photo(network, photos.val, exact)
         + 2 * answering.seconds_to_start)  # the engine for the figures, and that of the export
@@ -172,7 +182,16 @@ def _training_seconds(
             f"--time-budget {budget:g}s is too short here: {budget - left:.0f} s of it go to starting, testing and "
             f"exporting; give at least {whatever_the_budget / (3 / 4 - DRIFT):.0f}s."
         )
-    return left, reserve
+    return _Time(left, reserve, MARGIN * an_epoch)
+
+
+def _statistics_seconds(photos: Packed) -> float:
+    """Of one photo, for what is usual; the first one of a process takes longer."""
+    statistics(np.array(photos.pixels[:1]))
+    some = np.array(photos.pixels[:STATISTICS_ON])
+    started = perf_counter()
+    statistics(some)
+    return (perf_counter() - started) / len(some)
 
 
 def _like_served(network: Network, settings: TrainSettings, photos: Packed) -> Network:

@@ -118,8 +118,9 @@ def _fit(prepared: Prepared, tracker: Tracker, processes: Processes) -> Training
             device=prepared.device, checkpoint=prepared.checkpoint, after_epoch=after_epoch, after_step=after_step,
             processes=processes, teacher=prepared.teacher, pupil=prepared.pupil, state=prepared.state,
         )
-    finally:
+    except BaseException:  # well ended, nothing needs to be waited for: the checkpoint is removed after the export
         prepared.checkpoint.close()
+        raise
 
 
 class _Clock:

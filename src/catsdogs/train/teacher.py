@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from catsdogs.errors import CatsdogsError
 from catsdogs.files import sha256
 from catsdogs.log import progress
 from catsdogs.nets import probe
@@ -29,7 +30,7 @@ from catsdogs.train.device import Device
 HINTS, BELIEFS = 4.0, 0.8
 """Weight of the hints beside the label's loss; share of that loss that the beliefs take over."""
 STRENGTH = 0.001  # of the regression, as in doctor/backbone.py
-EXAMPLE_SIDE = 64
+PART = 1024  # photos whose features are looked at at a time
 
 
 class Lesson(NamedTuple):
@@ -69,7 +70,8 @@ class Teacher:
 
 
 def ask(name: str, photos: Packed, device: Device) -> Teacher:
-    """Show every photo to the backbone of this name. Raises CatsdogsError where there is none, or of another size."""
+    """Show every photo to the backbone of this name. Raises CatsdogsError where there is none, it takes photos of
+    another size, or it is damaged."""
     network = from_hub(name, 2)
     takes_photos_of(network, photos.pixels.shape[1])
     count, done = len(photos.labels), 0
@@ -82,6 +84,8 @@ def ask(name: str, photos: Packed, device: Device) -> Teacher:
             done += len(features)
             bar.advance(len(features))
     assert seen is not None
+    if not all(np.isfinite(seen[start:start + PART]).all() for start in range(0, count, PART)):
+        raise CatsdogsError(f"The teacher {name} answers photos with what is no number: name another one.")
     _standardise(seen)
     return Teacher(seen, _beliefs(seen, photos.labels))
 
@@ -92,10 +96,11 @@ def _beliefs(features: npt.NDArray[np.float16], labels: npt.NDArray[np.int64]) -
     return probe.fit(features[some], labels[some], STRENGTH).probabilities(features)
 
 
-def pupil(network: Network, teacher: Teacher) -> nn.Linear:
-    """A layer that turns the network's own features into hints; it is trained along and then left behind."""
+def pupil(network: Network, teacher: Teacher, side: int) -> nn.Linear:
+    """A layer that turns the network's own features of photos of this side into hints; it is trained along and then
+    left behind."""
     with torch.inference_mode():
-        blank = torch.zeros(1, EXAMPLE_SIDE, EXAMPLE_SIDE, 3, dtype=torch.uint8)
+        blank = torch.zeros(1, side, side, 3, dtype=torch.uint8)
         training, width = network.training, network.eval().pooled(network.maps(blank)).shape[1]
     network.train(training)
     return nn.Linear(width, teacher.width)
@@ -114,7 +119,7 @@ def _room(count: int, width: int) -> npt.NDArray[np.float16]:
 
 def _standardise(features: npt.NDArray[np.float16]) -> None:
     """In place, a part at a time."""
-    parts = [slice(start, start + 1024) for start in range(0, len(features), 1024)]
+    parts = [slice(start, start + PART) for start in range(0, len(features), PART)]
     mean = sum(features[part].astype(np.float64).sum(axis=0) for part in parts) / len(features)
     squares = sum(((features[part] - mean) ** 2).sum(axis=0) for part in parts) / len(features)
     for part in parts:
