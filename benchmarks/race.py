@@ -16,6 +16,7 @@ from pathlib import Path
 from measure import measure
 from run import processor
 
+from catsdogs import integers
 from catsdogs.predictor import read_card
 
 HERE = Path(__file__).parent
@@ -62,13 +63,19 @@ def race(folder: Path, variant: str, budget: str, seed: int, batch: int, rate: f
         "--batch-size", batch, "--learning-rate", rate, "--output-model", work / "model.pt",
         "--artifact-dir", work / "training", "--mlflow-tracking-uri", "none", "--no-resume")
     return {"variant": variant, "budget": budget, "seed": seed, "side": side_of(variant, budget),
-            "arithmetic": read_card(work / "model.onnx").arithmetic, "wall_seconds": seconds,
+            "arithmetic": served_in(work / "model.onnx"), "wall_seconds": seconds,
             "accuracy": answer["test_accuracy"], "count": answer["accuracy"]["count"],
             "log_loss": answer["log_loss"], "mirrored_accuracy": answer["mirrored"]["accuracy"]["value"],
             "mirrored_log_loss": answer["mirrored"]["log_loss"], "auc": answer["auc"],
             "calibration_error": answer["expected_calibration_error"], "peak_mb": peak / 1e6,
             "images_per_second": answer["images_per_second"], "input_share": answer["input_share"],
             "history": [[row["seconds"], row["val_accuracy"]] for row in answer["history"]]}
+
+
+def served_in(model: Path) -> str:
+    """The arithmetic that all its figures are of."""
+    made_for = read_card(model).arithmetic
+    return made_for if made_for == "float" or integers.are_exact() else "float32"
 
 
 def plain(folder: Path) -> dict:

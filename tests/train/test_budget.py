@@ -109,7 +109,7 @@ def test_only_the_first_of_several_processes_measures(
 ) -> None:
     class Second(Processes):
         def from_first(self, value: Any) -> Any:
-            return _Time(100.0, 5.0, 1.0) if value is None else value
+            return (_Time(100.0, 5.0, 1.0), None) if value == (None, None) else value
 
     monkeypatch.setattr(prepare, "_time", lambda *_: pytest.fail("it was measured"))
     settings = train_settings(data_dir, tmp_path, time_budget=300)
@@ -166,3 +166,21 @@ def test_a_budget_ends_earlier_where_everything_takes_longer_than_planned() -> N
     assert plan.done(50, 10, 50.0) == 0.5 and plan.done(98, 10, 98.0) == 0.98
     assert plan.done(79, 10, 79.0, 2.0) == pytest.approx(79 / 80) and plan.done(80, 10, 80.0, 2.0) == 1
     assert plan.done(10, 10, 10.0, 10.0) == 0.2, "at least half of it is trained"
+
+
+def test_what_the_first_process_refuses_all_refuse() -> None:
+    """Or those that wait for it would take it for lost, and try again."""
+    said = UsageError("too short")
+
+    class Rank(Processes):
+        def from_first(self, value: Any) -> Any:
+            return (None, said) if value in ((None, said), (None, None)) else pytest.fail(f"{value} was sent")
+
+    def refuses() -> None:
+        raise said
+
+    for rank in (0, 1):
+        with pytest.raises(UsageError, match="too short"):
+            Rank(rank=rank, count=2).done_by_first(refuses)
+    with pytest.raises(UsageError, match="too short"):
+        ALONE.done_by_first(refuses)

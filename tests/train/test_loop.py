@@ -188,18 +188,22 @@ def test_a_budget_that_has_become_shorter_still_ends_with_a_model(
     assert training.steps == 4 and len(training.history) == 1 and training.best_epoch == 1
 
 
-def test_a_step_that_is_given_up_half_way_leaves_the_network_as_it_was(photos: PackedPhotos) -> None:
-    training = trained(photos, epochs=1, variant="fast")
+@pytest.mark.parametrize("variant", ["fast", "baseline"])  # with batch normalisation and without
+@pytest.mark.parametrize("looks", [1, 3])
+def test_a_step_that_is_given_up_half_way_leaves_the_network_as_it_was(
+    photos: PackedPhotos, variant: str, looks: int
+) -> None:
+    training = trained(photos, epochs=1, variant=variant)
     before = [tensor.clone() for tensor in weights(training)]
     pixels, labels = TrainingBatches(photos.train, 16, seed=1).get(1, 0, 16)
 
     class Later(Interruption):
-        looks = 0
+        seen = 0
 
         @property  # type: ignore[misc]
         def asked(self) -> bool:
-            self.looks += 1
-            return self.looks > 2
+            self.seen += 1
+            return self.seen >= looks
 
         @asked.setter
         def asked(self, asked: bool) -> None: ...

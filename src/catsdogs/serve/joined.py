@@ -43,6 +43,7 @@ class Joined(HttpToolsProtocol):
         self.transport = self._joined = JoinedWrites(transport, self.loop)  # type: ignore[assignment]
 
     def eof_received(self) -> None:
-        """Its client will ask nothing more, but waits for the answer: uvloop closes the connection after this."""
+        """Its client will ask nothing more. uvloop closes the connection after this: what is answered already is sent,
+        what is not counts as given up, as where a client leaves."""
         self._joined.flush()
         super().eof_received()

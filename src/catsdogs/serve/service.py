@@ -68,7 +68,8 @@ class Service:
             Prediction | Refused]:
         """One answer a photo, in order, all by the same model: where another took over meanwhile, by that one.
 
-        At most as many wait at a time as there are threads: a batch fills no queue.
+        At most as many wait at a time as there are threads: a batch fills no queue. What is answered once more counts
+        once more.
         """
         self.metrics.batch.observe(len(photos))
         answers = await self._each(work, photos)

@@ -119,7 +119,7 @@ class _Keeper:
 
     def __init__(self, training: Training, checkpoint: Checkpoint, processes: Processes) -> None:
         self.training, self.checkpoint, self.first = training, checkpoint, processes.first
-        self._saved, self._validation_seconds = time.monotonic(), 0.0
+        self._saved, self._validation_seconds, self._last_validation = time.monotonic(), 0.0, 0.0
 
     def due(self) -> bool:
         return time.monotonic() - self._saved > SAVE_SECONDS
@@ -138,14 +138,15 @@ class _Keeper:
         another step fits after it."""
         if plan.seconds is None:
             return True
-        cost, passed = plan.validation, self.training.seconds
+        cost, passed = max(plan.validation, self._last_validation), self.training.seconds
         return (self._validation_seconds + cost < VALIDATION_SHARE * passed
                 and plan.done(self.training.steps, 1, passed + cost) < 1)
 
     def validated(self, val: Pixels, device: Device, number: int, seen: int) -> Epoch:
         started, training = time.perf_counter(), self.training
         logits = answers(training.average.network, val, device)
-        self._validation_seconds += time.perf_counter() - started
+        self._last_validation = time.perf_counter() - started
+        self._validation_seconds += self._last_validation
         return Epoch(
             epoch=number, train_loss=training.epoch_loss / seen, val_loss=cross_entropy(logits, val.labels),
             val_accuracy=float((logits.argmax(1) == val.labels).mean()),
@@ -186,8 +187,9 @@ def step_on(
     before = [buffer.clone() for buffer in buffers] if len(labels) > piece else []
     for start in range(0, len(labels), piece):
         if interruption is not None and interruption.asked and processes.count == 1:
-            if start:  # batch normalisation has taken notice of the pieces so far, which will come again
-                torch._foreach_copy_(buffers, before)
+            # Batch normalisation has taken notice of the pieces so far, which will come again.
+            for buffer, was in zip(buffers, before, strict=False):  # there is nothing before of a batch of one piece
+                buffer.copy_(was)
             raise _Abandoned
         truth = labels[start:start + piece].to(device.device)
         photos = pixels[start:start + piece].to(device.device, non_blocking=True)

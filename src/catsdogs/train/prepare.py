@@ -40,7 +40,7 @@ from catsdogs.train.recipe import Recipe, recipe_for
 from catsdogs.train.teacher import Teacher, ask, pupil
 from catsdogs.train.validation import seconds_a_photo
 
-SECONDS_AFTER = 4.0  # for calibration, export, plots and closing the run, answering photos apart: 2 to 3 were seen
+SECONDS_AFTER = 3.5  # for calibration, export, plots and closing the run, what grows with the photos apart
 MARGIN = 1.35  # on the time of answering, which is measured once: it turned out up to 25 % longer
 DRIFT = 0.003  # of the budget: in a long time a machine changes its pace; of 15 minutes, one ended 1.0 s late without
 STATISTICS_ON = 4  # photos, to see how long those of one take
@@ -83,12 +83,13 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
     if processes.first and not settings.resume:
         checkpoint.remove()
     state = checkpoint.load() if processes.first else None
-    if isinstance(network, Pretrained) and processes.first and settings.time_budget is None:
-        Answering(network, about.image_size)  # what cannot be served is told now, not after training; else by _time
+    if isinstance(network, Pretrained) and settings.time_budget is None:
+        # What cannot be served is told now, not after training; where there is a budget, when it is divided.
+        processes.done_by_first(lambda: _servable(network, about.image_size))
     if isinstance(network, Pretrained) and processes.from_first(state is None):
         _fit_head(network, photos, device, settings.time_budget, processes)
     # The first process alone measures: the others would take their waiting for other programs' work.
-    time = processes.from_first(_time(settings, network, photos, device) if processes.first else None)
+    time = processes.done_by_first(lambda: _time(settings, network, photos, device))
     plan = Plan(
         recipe=recipe, epochs=settings.epochs, batch_size=settings.batch_size,
         learning_rate=settings.learning_rate, seed=settings.seed,
@@ -98,6 +99,11 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
         variant=variant, photos=photos, network=network, plan=plan, device=device, checkpoint=checkpoint,
         state=state, teacher=teacher, pupil=pupil(network, teacher, about.image_size) if teacher else None,
     )
+
+
+def _servable(network: Network, side: int) -> None:
+    """Raises CatsdogsError where the engine cannot be given the network."""
+    Answering(network, side)
 
 
 def _fit_to_photos(network: Network, recipe: Recipe, photos: PackedPhotos, seed: int) -> None:
@@ -117,11 +123,11 @@ def _fit_head(
     network: Pretrained, photos: PackedPhotos, device: Device, budget: float | None, processes: Processes
 ) -> None:
     """In the first process; the others get it from there, for machines round differently."""
-    head = None
-    if processes.first:
+    def fitted() -> dict[str, torch.Tensor]:
         fit_head(network, photos.train, device, _head_photos(budget, network, photos, device))
-        head = network.cpu().head.state_dict()
-    network.head.load_state_dict(processes.from_first(head))
+        return network.cpu().head.state_dict()
+
+    network.head.load_state_dict(processes.done_by_first(fitted))
 
 
 def _check_gpu(settings: TrainSettings) -> None:

@@ -3,15 +3,18 @@
 Started by `torchrun`, on one machine or several. Without it there is one process, and nothing here costs anything.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import distributed
 
 from catsdogs.errors import CatsdogsError, UsageError
+
+
+T = TypeVar("T")
 
 
 class PeerLost(CatsdogsError):
@@ -60,6 +63,22 @@ class Processes:
         box = [value]
         distributed.broadcast_object_list(box, src=0)
         return box[0]
+
+    def done_by_first(self, work: Callable[[], T]) -> T:
+        """What the first process's work gives, in all of them; what it raises, if a CatsdogsError, likewise: the others
+        would take it for lost, and wait for it."""
+        if self.count == 1:
+            return work()
+        done: tuple[T | None, CatsdogsError | None] = None, None
+        if self.first:
+            try:
+                done = work(), None
+            except CatsdogsError as error:
+                done = None, error
+        value, refusal = self.from_first(done)
+        if refusal is not None:
+            raise refusal
+        return cast(T, value)
 
 
 ALONE = Processes()
