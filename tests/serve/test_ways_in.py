@@ -114,7 +114,7 @@ def test_bad_json_is_one_sentence(client: TestClient, body: bytes, status: int, 
 def test_more_values_than_there_may_be_are_refused_before_they_are_parsed(
     client: TestClient, way: str, most: int
 ) -> None:
-    """Each takes thirty bytes once it is parsed: 64 MB of zeros would be a gigabyte."""
+    """64 MB of zeros are 1.4 GB once they are parsed."""
     zeros = ",".join("0" * 50_000)
     body = ('{"image": "", "inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, %d, %d, 3], "data": [%s]}]}'
             % (SIZE, SIZE, zeros))
