@@ -6,10 +6,10 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 from time import thread_time
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -260,6 +260,19 @@ def test_pixels_for_another_model_than_the_one_that_took_over_spoil_only_themsel
     assert isinstance(second, Refused) and second.status == 503 and "taken over" in second.detail
 
 
+def leaves_none(kind: type, inference: Inference, work: Coroutine[Any, Any, None]) -> None:
+    """Nothing of this kind outlives the work, without the garbage collector, while the threads wait for more."""
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(work)
+        # A thread has handed the last answer over a moment before it lets go of it.
+        until(lambda: not any(type(one) is kind for one in gc.get_objects()), seconds=10)
+    finally:
+        gc.enable()
+        inference.close()
+
+
 def test_a_thread_that_waits_keeps_no_photo(predictor: Predictor) -> None:
     slow = Slow(predictor)
     inference = queue_before(slow, 4)
@@ -268,14 +281,7 @@ def test_a_thread_that_waits_keeps_no_photo(predictor: Predictor) -> None:
     async def go() -> None:
         await asyncio.gather(*map(inference.predict, PHOTOS))
 
-    gc.collect()
-    gc.disable()
-    try:
-        asyncio.run(go())
-        until(lambda: not any(type(one) is Job for one in gc.get_objects()))
-    finally:
-        gc.enable()
-        inference.close()
+    leaves_none(Job, inference, go())
 
 
 @pytest.mark.parametrize("bad", [b"no photo", PHOTOS[0][:-100]], ids=["in a thread", "damaged"])
@@ -294,15 +300,7 @@ def test_a_refused_upload_does_not_wait_for_the_garbage_collector(
         with pytest.raises(Refused):
             await inference.explain(bad, True)
 
-    gc.collect()
-    gc.disable()
-    try:
-        asyncio.run(go())
-        # A thread has handed the last answer over a moment before it lets go of it.
-        until(lambda: not any(type(one) is BadImage for one in gc.get_objects()))
-    finally:
-        gc.enable()
-        inference.close()
+    leaves_none(BadImage, inference, go())
 
 
 def test_floats_are_answered_one_by_one(predictor: Predictor) -> None:
