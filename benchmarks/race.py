@@ -75,7 +75,7 @@ def race(folder: Path, variant: str, budget: str, seed: int, batch: int, rate: f
 def served_in(model: Path) -> str:
     """The arithmetic that all its figures are of."""
     made_for = read_card(model).arithmetic
-    return made_for if made_for == "float" or integers.are_exact() else "float32"
+    return made_for if made_for == "float" or integers.are_exact(made_for) else "float32"
 
 
 def plain(folder: Path) -> dict:

