@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch.nn import functional
 
-from catsdogs.train.augment import Augmentation, augmented, mirrored
+from catsdogs.train.augment import Augmentation, augmented, grids, halved, mirrored
 
 NOTHING = Augmentation(smallest_area=1, aspect=0, degrees=0, contrast=0, brightness=0, tint=0)
 
@@ -48,6 +49,20 @@ def test_colours_vary_and_the_same_seed_draws_the_same() -> None:
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert first.mean(dim=(1, 2, 3)).std() > 3
     assert (first[..., 0] - first[..., 1]).mean(dim=(1, 2)).std() > 3
+
+
+@pytest.mark.parametrize("side", [2, 9, 32])
+def test_halved_photos_are_means_of_four_pixels(side: int) -> None:
+    photos = torch.randint(0, 256, (3, side, side, 3)).float()
+    means = functional.avg_pool2d(photos.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+    assert torch.allclose(halved(photos), means)
+
+
+@pytest.mark.parametrize("size", [1, 7, 32])
+def test_grids_are_torchs(size: int) -> None:
+    placements = torch.randn(5, 2, 3)
+    expected = functional.affine_grid(placements, [5, 3, size, size], align_corners=False)
+    assert torch.allclose(grids(placements, size), expected, atol=1e-5)
 
 
 def test_mirroring_leaves_everything_else_alone() -> None:

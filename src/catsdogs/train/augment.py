@@ -34,16 +34,40 @@ def augmented(
     count = len(photos) if total is None else total
     if not len(photos):  # of a last batch with fewer photos than processes
         return torch.zeros(0, size, size, 3, device=photos.device)
-    values = photos.permute(0, 3, 1, 2).to(torch.float32)
-    while values.shape[-1] >= 2 * size:  # or resampling would skip pixels
-        values = functional.avg_pool2d(values, 2)
-    placements = _placements(count, ranges, random)[part]
-    grid = functional.affine_grid(placements, [len(photos), 3, size, size], align_corners=False)
-    values = functional.grid_sample(values, grid.to(values.device), mode="bilinear", padding_mode="reflection",
+    values = photos.to(torch.float32)
+    while values.shape[1] >= 2 * size:  # or resampling would skip pixels
+        values = halved(values)
+    grid = grids(_placements(count, ranges, random)[part].to(values.device), size)
+    values = functional.grid_sample(values.permute(0, 3, 1, 2), grid, mode="bilinear", padding_mode="reflection",
                                     align_corners=False)
     contrast, shift = (drawn[part].to(values.device) for drawn in _colours(count, ranges, random))
     mean = values.mean(dim=(1, 2, 3), keepdim=True)
     return (values * contrast + (mean * (1 - contrast) + shift)).permute(0, 2, 3, 1)
+
+
+def halved(photos: torch.Tensor) -> torch.Tensor:
+    """float32 [n, side, side, 3] -> [n, side // 2, side // 2, 3], the mean of each 2 x 2 pixels.
+
+    64 photos of 112 px take 1.0 ms, by `avg_pool2d` 3.2 (2 cores).
+    """
+    side = photos.shape[1] // 2
+    pairs = photos[:, :2 * side, :2 * side].reshape(len(photos), side, 2, side, 6)
+    rows = pairs[:, :, 0] + pairs[:, :, 1]
+    return (rows[..., :3] + rows[..., 3:]).mul_(1 / 4)
+
+
+def grids(placements: torch.Tensor, size: int) -> torch.Tensor:
+    """[n, 2, 3] -> [n, size, size, 2]: where in the photo each pixel lies, -1 to 1 from edge to edge.
+
+    What `affine_grid` makes without `align_corners`, but 64 grids of 80 px in 0.4 ms, not in 3.8 (2 cores).
+    """
+    centres = (2 * torch.arange(size, dtype=torch.float32, device=placements.device) + 1) / size - 1
+    grid = placements.new_empty(len(placements), size, size, 2)
+    for axis in (0, 1):
+        across, down, start = placements[:, axis].unbind(1)
+        rows = torch.addcmul(start[:, None], down[:, None], centres)
+        torch.add(rows[:, :, None], (across[:, None] * centres)[:, None, :], out=grid[..., axis])
+    return grid
 
 
 def mirrored(
