@@ -42,6 +42,15 @@ def test_a_loss_is_best_where_it_is_lowest_and_started_means_newest_first(uri: s
     assert [run.parameters["model_variant"] for run in newest.runs] == ["wider", "fast", "baseline"]
 
 
+def test_before_the_first_training_is_finished_those_that_began_are_listed(uri: str) -> None:
+    with pytest.raises(UsageError), tracked(uri, "begun"):
+        raise UsageError("no photos")
+    (run,) = runs(RunsSettings(mlflow_tracking_uri=uri, mlflow_experiment="begun")).runs
+    assert run.status == "FAILED"
+    with pytest.raises(UsageError, match="no run has that figure"):
+        runs(RunsSettings(mlflow_tracking_uri=uri, mlflow_experiment="begun", sort="test_loss"))
+
+
 def test_side_by_side_shows_what_differs_and_every_figure(uri: str) -> None:
     known = {run.parameters["model_variant"]: run.run_id for run in runs(RunsSettings(mlflow_tracking_uri=uri)).runs}
     text = runs(RunsSettings(mlflow_tracking_uri=uri, compare=[known["baseline"][:10], known["fast"]])).text()

@@ -12,9 +12,9 @@ PR_SET_PDEATHSIG = 1  # of prctl.h
 
 def cores(groups: Path = Path("/sys/fs/cgroup"), member: Path = Path("/proc/self/cgroup")) -> int:
     """Processor cores that this process may use: its affinity, lowered to the quotas of its cgroup and those above it
-    (limits of containers and of systemd), rounded down, at least 1."""
+    (limits of containers and of systemd), rounded down, and to its share of them (`take_share`); at least 1."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([allowed, *(int(quota) for quota in _quotas(groups, member))]))
+    return max(1, min([allowed, *_share.values(), *(int(quota) for quota in _quotas(groups, member))]))
 
 
 def _quotas(groups: Path, member: Path) -> list[float]:
@@ -42,6 +42,15 @@ def _quotas(groups: Path, member: Path) -> list[float]:
     return found
 
 
+def take_share(of: int) -> None:
+    """Be one of so many processes that share the cores: from here on `cores` are a part of them, at least one.
+
+    Which, the system decides: pinned by number, two such commands on a machine would share the same few.
+    """
+    _share["cores"] = max(1, cores() // of)
+
+
+_share: dict[str, int] = {}
 _begun = {"alive": 0.0, "worked": 0.0}  # the process's age and processor time when its step of a chain began
 
 

@@ -101,7 +101,8 @@ def _best(found: list[Run], figure: str) -> list[Run]:
     if figure == "started":
         return sorted(found, key=lambda run: -run.started)
     known = {name for run in found for name in run.metrics}
-    if found and figure not in known:
+    usual = RunsSettings.model_fields["sort"].default  # which no run has until one is finished
+    if found and figure not in known | {usual}:
         raise UsageError(f"--sort {figure}: no run has that figure; known are {', '.join(sorted(known)) or 'none'}.")
     sign = 1 if figure.endswith("loss") else -1
     with_figure = sorted((run for run in found if figure in run.metrics), key=lambda run: sign * run.metrics[figure])

@@ -150,6 +150,14 @@ def test_evidence_must_be_about_this_model_and_in_its_favour(tmp_path: Path) -> 
     moved = said(store, model_path=good, evidence=report).moved
     assert moved is not None and moved.decision.evidence["passed"] is True
     assert moved.decision.evidence["photos"] == sum(row.split == "test" for row in read_splits(data))
+    # Another champion since: what was compared with none, or with the one before, says nothing about it.
+    said(store, model_path=other)
+    with pytest.raises(CatsdogsError, match="compares with no champion, but the champion is bbbbbbbbbbbb"):
+        said(store, model_path=good, evidence=report)
+    gate(GateSettings(challenger=good, champion=other, data_dir=data, output_json=report, max_calibration_error=1,
+                      margin=0.99, max_latency_ratio=100))
+    said(store, model_path=good, evidence=report)
+    assert said(store, model_path=good, evidence=report).data()["changed"] is False
     gate(GateSettings(challenger=good, data_dir=data, output_json=report, max_calibration_error=0))
     with pytest.raises(CatsdogsError, match="refused this model .*confidence is off by"):
         said(store, model_path=good, evidence=report)

@@ -6,13 +6,15 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from catsdogs.cli import main
-from catsdogs.errors import UsageError
+from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.settings.tuning import TuneSettings
 from catsdogs.train.tune.params import changed, difference
-from catsdogs.train.tune.stage import FIRST_WHOLE, tune
+from catsdogs.train.tune.search import FIRST_WHOLE, alone
+from catsdogs.train.tune.stage import tune
 
 optuna = pytest.importorskip("optuna")
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("tune")]
@@ -98,8 +100,97 @@ def test_killed_it_goes_on_and_two_processes_share_the_trials(settings: TuneSett
     done = subprocess.run([*command, "--json"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     states = [trial["state"] for trial in json.loads(done.stdout)["trials"]]
-    assert sum(state in ("complete", "pruned") for state in states) >= 4
+    assert sum(state in ("complete", "pruned") for state in states) == 4
     assert "running" not in states
+
+
+def command_of(settings: TuneSettings, *more: str) -> list[str]:
+    return [sys.executable, "-m", "catsdogs", "tune", "--data-dir", str(settings.data_dir), "--artifact-dir",
+            str(settings.artifact_dir), "--params", str(settings.params), "--force-cpu", "--precision", "float32",
+            "--mlflow-tracking-uri", "none", *more]
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_sigterm_ends_the_search_and_no_trial_of_it_counts(settings: TuneSettings, processes: str) -> None:
+    command = command_of(settings, "--trials", "50", "--epochs", "500", "--processes", processes)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list(settings.artifact_dir.glob("trials/*/checkpoint*")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143 and "run the same command again" in said and "Traceback" not in said
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{settings.artifact_dir}/study.db")
+    assert {trial.state.name for trial in study.trials} == {"FAIL"}
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_what_no_trial_can_mend_ends_the_search_and_counts_for_nothing(
+    settings: TuneSettings, processes: str, tmp_path: Path
+) -> None:
+    nowhere = f"pretrained:{tmp_path}/nowhere"
+    done = subprocess.run(command_of(settings, "--model-variant", nowhere, "--processes", processes),
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode in (1, 2) and "nowhere" in done.stderr and "Traceback" not in done.stderr
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{settings.artifact_dir}/study.db")
+    assert {trial.state.name for trial in study.trials} == {"FAIL"} and len(study.trials) <= int(processes)
+
+
+def test_a_network_that_compares_others_is_none_to_search_for(settings: TuneSettings) -> None:
+    with pytest.raises(UsageError, match="auto compares networks by itself"):
+        tune(settings.model_copy(update={"model_variant": "auto"}))
+
+
+def test_a_second_search_in_the_same_folder_is_refused(settings: TuneSettings) -> None:
+    settings.artifact_dir.mkdir()
+    with alone(settings.artifact_dir), pytest.raises(CatsdogsError, match="Another search is at work in"):
+        tune(settings)
+    assert len(tune(settings.model_copy(update={"trials": 1, "epochs": 1})).trials) == 1
+
+
+def test_what_the_environment_says_of_trainings_is_not_of_trials(
+    settings: TuneSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CATSDOGS_TRAIN_TIME_BUDGET", "1s")
+    monkeypatch.setenv("CATSDOGS_TRAIN_CHECKPOINT_BUCKET", str(tmp_path / "bucket"))
+    result = tune(settings.model_copy(update={"trials": 1, "epochs": 1}))
+    assert [trial.state for trial in result.trials] == ["complete"] and not (tmp_path / "bucket").exists()
+
+
+def test_processes_share_the_cores() -> None:
+    script = ("from catsdogs.machine import cores, take_share\n"
+              "from catsdogs.train.device import choose\n"
+              "import torch\n"
+              "before = cores()\ntake_share(2)\nchoose(True, 'float32')\n"
+              "print(before, cores(), torch.get_num_threads())")
+    before, after, threads = map(int, subprocess.check_output([sys.executable, "-c", script], text=True).split())
+    assert after == threads == max(1, before // 2)
+
+
+def workers_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """Without multiprocessing's own process, which ends a moment later."""
+    return [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_a_process_that_crashes_is_no_wish_to_stop(settings: TuneSettings) -> None:
+    command = command_of(settings, "--trials", "50", "--epochs", "500", "--processes", "2")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(list(settings.artifact_dir.glob("trials/*/checkpoint*"))) < 2:
+        time.sleep(0.02)
+    workers_of(process)[0].kill()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1 and "A process of the search failed" in said
+
+
+def test_interrupted_alone_the_parent_leaves_no_process_behind(settings: TuneSettings) -> None:
+    command = command_of(settings, "--trials", "50", "--epochs", "500", "--processes", "2")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(list(settings.artifact_dir.glob("trials/*/checkpoint*"))) < 2:
+        time.sleep(0.02)
+    workers = workers_of(process)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert len(workers) == 2 and not any(worker.is_running() for worker in workers)
 
 
 def test_the_time_is_kept(settings: TuneSettings) -> None:

@@ -55,7 +55,8 @@ def promote(settings: PromoteSettings) -> PromoteResult:
             return PromoteResult(None)
         return PromoteResult(move(store, settings, seen, standing.before, "undo"))
     after = _named(settings, store)
-    return PromoteResult(move(store, settings, seen, after, "promote", evidence=_evidence(settings, after)))
+    evidence = _evidence(settings, after, seen.value.model if seen.value else None)
+    return PromoteResult(move(store, settings, seen, after, "promote", evidence=evidence))
 
 
 def check_said(settings: RegistrySettings) -> None:
@@ -96,7 +97,7 @@ def _whole(commit: str, store: Store) -> str:
     return fitting[0]
 
 
-def _evidence(settings: PromoteSettings, after: Shipped) -> Evidence:
+def _evidence(settings: PromoteSettings, after: Shipped, standing: Shipped | None) -> Evidence:
     if settings.evidence is None:
         return {}
     report = GateReport.read(settings.evidence, "`catsdogs gate`")
@@ -107,6 +108,11 @@ def _evidence(settings: PromoteSettings, after: Shipped) -> Evidence:
     if not report.passed:
         raise CatsdogsError(f"{settings.evidence} refused this model ({'; '.join(report.reasons)}): promote without "
                             "--evidence if you know better, and say so with --why.")
+    other = standing.model_digest if standing and standing.model_digest != judged else None
+    compared = report.champion.model_digest if report.champion else None
+    if other is not None and compared != other:
+        raise CatsdogsError(f"{settings.evidence} compares with {(compared or 'no champion')[:12]}, but the champion "
+                            f"is {other[:12]}: run `catsdogs gate` with it as --champion.")
     return summary(report)
 
 

@@ -10,10 +10,13 @@ from types import FrameType
 from catsdogs.errors import CatsdogsError
 
 
+STATUS = 128 + signal.SIGTERM  # as a shell would say
+
+
 class Stopped(CatsdogsError):
     """Asked to stop; the checkpoint was written."""
 
-    exit_status = 143  # 128 + SIGTERM, as a shell would say
+    exit_status = STATUS
 
 
 @dataclass
@@ -35,5 +38,23 @@ def watched() -> Iterator[Interruption]:
     before = signal.signal(signal.SIGTERM, note)
     try:
         yield interruption
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM raises SystemExit inside, so that what is open is closed; by itself it would end the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would end the closing
+        raise SystemExit(STATUS)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
     finally:
         signal.signal(signal.SIGTERM, before)

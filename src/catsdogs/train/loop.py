@@ -33,6 +33,10 @@ VALIDATION_SHARE = 0.06
 """Within a time budget, an epoch is validated only where that costs at most this share of the time so far."""
 
 
+class Diverged(CatsdogsError):
+    """The loss is no number any more."""
+
+
 class _Abandoned(Exception):
     """A step was given up half-way: the network is as it was before."""
 
@@ -50,7 +54,7 @@ def fit(
     the checkpoint to go on from.
 
     `after_epoch` is called with every validated epoch, those of a run that is gone on from included; `after_step` with
-    the steps so far, the mean loss of the last one and its photos a second. Raises CatsdogsError where the loss stops
+    the steps so far, the mean loss of the last one and its photos a second. Raises Diverged where the loss stops
     being a number (the last checkpoint stays), Stopped after SIGTERM.
     """
     network.to(device.device)
@@ -212,4 +216,4 @@ def step_on(
 
 def _check_finite(loss: float, where: str, learning_rate: float) -> None:
     if not math.isfinite(loss):
-        raise CatsdogsError(f"The loss is {loss} {where}: lower --learning-rate (now {learning_rate:g}).")
+        raise Diverged(f"The loss is {loss} {where}: lower --learning-rate (now {learning_rate:g}).")

@@ -11,15 +11,19 @@ REFUSED = ("allocate memory", "not enough memory", "bad allocation", "std::bad_a
 """In torch's words on a processor, where it raises a plain RuntimeError."""
 
 
+class OutOfMemory(CatsdogsError):
+    """There is less than this batch needs."""
+
+
 @contextmanager
 def enough_memory(batch_size: int) -> Iterator[None]:
-    """Raises CatsdogsError, which says what to lower, where memory runs out inside."""
+    """Raises OutOfMemory, which says what to lower, where memory runs out inside."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
-        raise CatsdogsError(
+        raise OutOfMemory(
             f"Out of memory: lower --batch-size (now {batch_size}), or preprocess with a smaller --image-size; the "
             "last checkpoint stays."
         ) from None

@@ -28,6 +28,17 @@ class Server:
         self.taken.append(value)
 
 
+class Flapping(Server):
+    """Takes a few, then it is away again."""
+
+    room = 0
+
+    def take(self, value: object) -> None:
+        self.away = not self.room
+        self.room = max(0, self.room - 1)
+        super().take(value)
+
+
 def refused(error: Exception) -> bool:
     return isinstance(error, Refusal)
 
@@ -77,6 +88,71 @@ def test_an_interrupted_training_does_not_wait_for_a_server_that_hangs() -> None
     sending.put(release.wait)
     assert sending.close(30, at_most=0.05) == 1
     release.set()
+
+
+class TooLarge:
+    """A file that the server cannot write, though it is there."""
+
+    asked = 0
+
+    def send(self) -> None:
+        self.asked += 1
+        raise Away("500: no room for this one")
+
+
+def test_what_fails_while_the_server_takes_others_keeps_back_no_status(capsys: pytest.CaptureFixture[str]) -> None:
+    server, sending, file = Server(), Sender(refused), TooLarge()
+    for message in (file.send, *(lambda value=value: server.take(value) for value in range(3))):
+        sending.put(message)
+    assert sending.close(3.0) == 1 and server.taken == [0, 1, 2]
+    assert sending.trouble == "500: no room for this one"
+
+
+def test_what_goes_on_failing_alone_is_dropped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
+    server, sending, file = Server(), Sender(refused), TooLarge()
+    sending.put(file.send)
+    for value in range(module.ALONE):
+        until(lambda: file.asked >= module.TRIES * (value + 1))  # noqa: B023
+        sending.put(lambda value=value: server.take(value))
+        until(lambda: len(server.taken) == value + 1)  # noqa: B023
+    until(lambda: not sending._waiting)
+    assert sending.close(1) == 0
+    said = capsys.readouterr().err
+    assert said.count("tracking_refused") == 1 and "no room for this one" in said
+
+
+def test_a_server_that_goes_away_again_and_again_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(module, "LONGEST_PAUSE", 0.05)
+    server, sending = Flapping(), Sender(refused)
+    for value in range(30):
+        sending.put(lambda value=value: server.take(value))
+    for number in range(4):
+        asked = server.asked
+        until(lambda: server.asked >= asked + 10 * module.TRIES)  # noqa: B023
+        server.room = 5
+        until(lambda: len(server.taken) == 5 * number + 5)  # noqa: B023
+    server.room = 30
+    assert sending.close(30) == 0
+    assert sorted(server.taken) == list(range(30))  # type: ignore[type-var]
+
+
+def test_attempts_that_hang_count_as_waiting() -> None:
+    tries: list[float] = []
+
+    def hangs() -> None:
+        tries.append(time.monotonic())
+        time.sleep(0.5)
+        raise Away("timed out")
+
+    sending = Sender(refused)
+    for _ in range(20):
+        sending.put(hangs)
+    assert sending.close(2.0) == 20
+    assert len(tries) <= 3
 
 
 def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

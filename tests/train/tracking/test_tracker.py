@@ -1,5 +1,7 @@
 import http.server
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +66,37 @@ def test_a_crash_and_an_interrupt_are_recorded(database: Path) -> None:
     assert sorted(run.info.status for run in runs) == ["FAILED", "KILLED"]
     (error,) = [run.data.tags["error"] for run in runs if "error" in run.data.tags]
     assert error == "UsageError: the data is gone"
+
+
+def test_sigterm_outside_of_the_steps_is_recorded_too(database: Path) -> None:
+    """While a head is fitted, the test photos are answered or the model is exported, nothing else watches for it."""
+    import mlflow
+
+    uri = f"sqlite:///{database}"
+    ended = subprocess.run([sys.executable, "-c", (
+        "import os, signal, sys\n"
+        "from catsdogs.train.tracking.tracker import tracked\n"
+        "with tracked(sys.argv[1], 'ended'):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    signal.pause()\n"), uri], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 143, ended.stderr
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("ended").experiment_id])
+    assert run.info.status == "KILLED"
+
+
+@MLFLOW_WARNS
+@pytest.mark.parametrize(("status", "expected"), [(413, True), (404, True), (500, False), (429, False)])
+def test_files_that_a_server_refuses_are_not_sent_again(status: int, expected: bool) -> None:
+    from mlflow.exceptions import MlflowException
+    from requests import HTTPError, Response
+
+    from catsdogs.train.tracking.run import _refused
+
+    response = Response()
+    response.status_code = status
+    assert _refused(HTTPError(response=response)) is expected
+    assert not _refused(MlflowException("nobody there")) and not _refused(ConnectionError("gone"))
 
 
 @MLFLOW_WARNS

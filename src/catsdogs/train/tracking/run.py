@@ -27,7 +27,8 @@ class MlflowTracker:
             run = self._client.create_run(self._experiment(uri, experiment), tags=tags)
         self.run_id: str | None = run.info.run_id
         self._wait_seconds = wait_seconds
-        self._sender = Sender(_refused)
+        # A database that is locked or damaged may be well again.
+        self._sender = Sender(_refused if uri.startswith("http") else lambda _: False)
         self._usage = Usage(self.metrics)
         event("tracking", run_id=self.run_id, uri=without_password(uri), experiment=experiment)
 
@@ -75,7 +76,8 @@ class MlflowTracker:
         self._put(lambda: self._client.set_terminated(self.run_id, status=status, end_time=ended))
         hurry = None if status == "FINISHED" else HURRY
         if unsent := self._sender.close(self._wait_seconds, at_most=hurry):
-            event("tracking_lost", because="the server was away at the end", unsent=unsent, run_id=self.run_id)
+            event("tracking_lost", because=self._sender.trouble or "the server did not answer at the end",
+                  unsent=unsent, run_id=self.run_id)
 
     def _put(self, call: Callable[[], object]) -> None:
         def send() -> None:
@@ -88,9 +90,13 @@ class MlflowTracker:
 
 def _refused(error: Exception) -> bool:
     """Whether the server said no, and would again: sending the same once more mends nothing."""
-    from mlflow.exceptions import RestException
+    from mlflow.exceptions import MlflowException
+    from requests import HTTPError
 
-    if not isinstance(error, RestException):
+    if isinstance(error, HTTPError):  # of files, which go another way than figures
+        status = error.response.status_code if error.response is not None else 0
+    elif isinstance(error, MlflowException):  # one without an answer says 500
+        status = int(error.get_http_status_code())
+    else:
         return False
-    status = int(error.get_http_status_code())
     return 400 <= status < 500 and status not in PASSING

@@ -5,25 +5,41 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from catsdogs.log import event
 from catsdogs.mlflow_server import first_line
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0  # seconds between attempts, doubling
 MOST = 100_000  # messages that may wait: a server may be away for days
+TRIES = 3  # until a message goes behind the others, which it may be alone to fail among
+ALONE = 3  # times that the next one was taken right after it had failed so often, until it is dropped
 
 Message = Callable[[], object]  # sends it; may be called several times
 
 
+@dataclass
+class _Kept:
+    send: Message
+    alone: int = 0  # how often the next one was taken where it had failed
+
+
 class Sender:
-    """Keeps messages until they are sent. What `refused` says no more attempt can mend is said once, and dropped."""
+    """Keeps messages until they are sent, in their order; one that fails again and again goes behind the others.
+
+    What `refused` says no more attempt can mend is said once, and dropped; so is what goes on failing where others are
+    taken at the same moment: a file that a server has no room for is no server that is away.
+    """
 
     def __init__(self, refused: Callable[[Exception], bool]) -> None:
         self._refused = refused
-        self._waiting: deque[Message] = deque()
+        self._waiting: deque[_Kept] = deque()
         self._changed = threading.Condition()
         self._patience: float | None = None  # once closing: seconds that failures may go on
+        self._away_since = 0.0  # since when, of closing and the first failure in a row the later one
+        self._suspect: _Kept | None = None  # has just gone behind the others
         self._said: set[str] = set()
+        self.trouble = ""  # of the last attempt that failed
         self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
         self._thread.start()
 
@@ -32,7 +48,7 @@ class Sender:
             if len(self._waiting) >= MOST:
                 self._say("tracking_lost", f"more than {MOST:,} messages wait for the server")
                 return
-            self._waiting.append(message)
+            self._waiting.append(_Kept(message))
             self._changed.notify()
 
     def close(self, patience: float, *, at_most: float | None = None) -> int:
@@ -41,24 +57,41 @@ class Sender:
         Returns how many messages were not sent.
         """
         with self._changed:
-            self._patience = patience
+            self._patience, self._away_since = patience, time.monotonic()
             self._changed.notify()
         self._thread.join(at_most)
         return len(self._waiting)
 
     def _run(self) -> None:
         failures = 0
-        while (message := self._next()) is not None:
+        while (kept := self._next()) is not None:
+            began = time.monotonic()
             try:
-                message()
+                kept.send()
+                if self._suspect is not None:
+                    self._suspect.alone += self._suspect is not kept
+                    self._suspect = None
             except Exception as error:  # whatever a server, a proxy or a database answers
+                self.trouble = first_line(error)
                 if not self._refused(error):
                     failures += 1
-                    self._say("tracking_waits", first_line(error))
+                    if failures == 1:
+                        self._away_since = max(self._away_since, began)
+                    self._suspect = None
+                    if failures % TRIES == 0 and kept.alone >= ALONE:
+                        self._say("tracking_refused", self.trouble)
+                        with self._changed:
+                            self._waiting.popleft()
+                        continue
+                    self._say("tracking_waits", self.trouble)
+                    if failures % TRIES == 0:
+                        self._suspect = kept
+                        with self._changed:
+                            self._waiting.rotate(-1)
                     if not self._paused(failures):
                         return
                     continue
-                self._say("tracking_refused", first_line(error))
+                self._say("tracking_refused", self.trouble)
             with self._changed:
                 self._waiting.popleft()
             if failures:
@@ -66,7 +99,7 @@ class Sender:
                 self._said.discard("tracking_waits")
                 failures = 0
 
-    def _next(self) -> Message | None:
+    def _next(self) -> _Kept | None:
         with self._changed:
             self._changed.wait_for(lambda: bool(self._waiting) or self._patience is not None)
             return self._waiting[0] if self._waiting else None
@@ -78,11 +111,10 @@ class Sender:
             if not self._changed.wait_for(lambda: self._patience is not None, pause):
                 return True
             assert self._patience is not None
-            if self._patience <= 0:
-                return False
-            short = min(FIRST_PAUSE, self._patience)
-            self._patience -= short
-        time.sleep(short)
+            left = self._away_since + self._patience - time.monotonic()  # attempts that hang count as well
+        if left <= 0:
+            return False
+        time.sleep(min(FIRST_PAUSE, left))
         return True
 
     def _say(self, name: str, reason: str) -> None:

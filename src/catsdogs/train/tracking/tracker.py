@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from catsdogs.log import event
 from catsdogs.mlflow_server import NOTHING, first_line, probe, without_password
+from catsdogs.train.interruption import ended_by_sigterm
 
 
 class Tracker(Protocol):
@@ -42,18 +43,20 @@ def tracked(
 ) -> Iterator[Tracker]:
     """A run that is open from the first second and is closed as FINISHED, FAILED or KILLED, whatever happens.
 
-    At its end it waits up to `wait_seconds` for a server that went away meanwhile.
+    At its end it waits up to `wait_seconds` for a server that went away meanwhile. SIGTERM ends it like an error, with
+    SystemExit: steps of a training, which end with a checkpoint, watch for it themselves.
     """
-    tracker = _open(uri, experiment, wait_seconds, tags or {})
-    try:
-        yield tracker
-    except KeyboardInterrupt:
-        tracker.close("KILLED")
-        raise
-    except BaseException as error:
-        tracker.close("FAILED", f"{type(error).__name__}: {error}")
-        raise
-    tracker.close("FINISHED")
+    with ended_by_sigterm():
+        tracker = _open(uri, experiment, wait_seconds, tags or {})
+        try:
+            yield tracker
+        except (KeyboardInterrupt, SystemExit):
+            tracker.close("KILLED")
+            raise
+        except BaseException as error:
+            tracker.close("FAILED", f"{type(error).__name__}: {error}")
+            raise
+        tracker.close("FINISHED")
 
 
 def _open(uri: str, experiment: str, wait_seconds: float, tags: dict[str, str]) -> Tracker:

@@ -1,26 +1,19 @@
-"""`catsdogs tune`: trials by a tree-structured Parzen estimator (Bergstra et al. 2011), the hopeless given up early."""
+"""`catsdogs tune`: search for hyperparameters, and what to change in params.yaml by what was found."""
 
-import logging
-import multiprocessing
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import digest_of, write_bytes
-from catsdogs.log import event
-from catsdogs.machine import cores
 from catsdogs.packed import open_packed
 from catsdogs.settings.tuning import TuneSettings
+from catsdogs.train.auto import AUTO
 from catsdogs.train.tracking.tracker import tracked
 from catsdogs.train.tune.params import changed, difference
-from catsdogs.train.tune.trial import OutOfTime, objective
+from catsdogs.train.tune.search import alone, forget_cut_short, open_study, search
 
-FIRST_WHOLE = 3  # trials that are never given up: there is nothing to compare them with
-APART = 10_000  # between the seeds of processes
 FOREVER = 10 * 365 * 86400.0
 
 
@@ -52,19 +45,23 @@ class TuneResult:
 
 
 def tune(settings: TuneSettings) -> TuneResult:
-    """Search, or go on with a search that was cut short. Raises CatsdogsError where no trial was ended."""
+    """Search, or go on with a search that was cut short. Raises CatsdogsError where no trial was ended, or another
+    search is at work in the same folder; Stopped after SIGTERM."""
+    if settings.model_variant == AUTO:
+        raise UsageError("--model-variant auto compares networks by itself: name the one to search for.")
     before = _params(settings.params)
     changed(before, {"learning_rate": 0, "batch_size": 0}, settings.params)  # find out now, not after the search
     name, storage = _study_name(settings), f"sqlite:///{settings.artifact_dir / 'study.db'}"
     settings.artifact_dir.mkdir(parents=True, exist_ok=True)
-    study = _study(storage, name, settings.seed)
-    _forget_cut_short(study)
     deadline = time.time() + (settings.time_budget or FOREVER)
-    with tracked(settings.mlflow_tracking_uri, settings.mlflow_experiment, settings.mlflow_wait_seconds,
-                 tags={"mlflow.runName": "tune"}) as tracker:
+    with alone(settings.artifact_dir), tracked(
+            settings.mlflow_tracking_uri, settings.mlflow_experiment, settings.mlflow_wait_seconds,
+            tags={"mlflow.runName": "tune"}) as tracker:
+        study = open_study(storage, name, settings.seed)
+        forget_cut_short(study)
         tracker.parameters({"trials": settings.trials, "model_variant": settings.model_variant,
                             "epochs": settings.epochs})
-        _search(settings, storage, name, tracker.run_id, deadline, settings.seed + len(study.trials))
+        search(settings, storage, name, tracker.run_id, deadline, settings.seed + len(study.trials))
         trials = [_tried(trial) for trial in study.trials]
         ended = [trial for trial in trials if trial.state == "complete"]
         if not ended:
@@ -90,65 +87,6 @@ def _study_name(settings: TuneSettings) -> str:
     """Digest of all that makes trials comparable: others start a study of their own."""
     about = open_packed(settings.data_dir).about
     return digest_of([settings.model_variant, settings.epochs, settings.seed, about.splits_digest, about.image_size])
-
-
-def _study(storage: str, name: str, seed: int) -> Any:
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    logging.getLogger("alembic").setLevel(logging.ERROR)
-    return optuna.create_study(
-        storage=storage, study_name=name, direction="maximize", load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=seed), pruner=optuna.pruners.MedianPruner(FIRST_WHOLE, 1))
-
-
-def _forget_cut_short(study: Any) -> None:
-    """Trials that a killed search left running."""
-    import optuna
-
-    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-
-
-def _search(settings: TuneSettings, storage: str, name: str, parent: str | None, deadline: float,
-            seed: int) -> None:
-    """`seed` differs from call to call, or a search that goes on would suggest what it has tried."""
-    arguments = (settings, storage, name, parent, deadline)
-    if settings.processes == 1:
-        _work(*arguments, seed)
-        return
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_work, args=(*arguments, seed + APART * number))
-               for number in range(settings.processes)]
-    for worker in workers:
-        worker.start()
-    try:
-        for worker in workers:
-            worker.join()
-    finally:
-        for worker in workers:
-            worker.terminate()
-    if any(worker.exitcode for worker in workers):
-        raise CatsdogsError("A process of the search failed; what it said stands above. Run again to go on.")
-
-
-def _work(
-    settings: TuneSettings, storage: str, name: str, parent: str | None, deadline: float, seed: int
-) -> None:
-    """Trials until there are enough in all, or the time is over."""
-    import optuna
-
-    study = _study(storage, name, seed)
-    counted = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-    run = objective(settings, parent, deadline)
-    torch.set_num_threads(max(1, cores() // settings.processes))
-    while len(study.get_trials(deepcopy=False, states=counted)) < settings.trials and time.time() < deadline:
-        try:
-            study.optimize(run, n_trials=1)
-        except OutOfTime:
-            return
-        last = study.trials[-1]
-        event("trial", number=last.number, state=last.state.name.lower(), val_accuracy=last.value, **last.params)
 
 
 def _tried(trial: Any) -> Tried:

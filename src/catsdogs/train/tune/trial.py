@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.reports import Epoch
 from catsdogs.settings.training import TrainSettings
 from catsdogs.settings.tuning import TuneSettings
-from catsdogs.train.loop import fit
+from catsdogs.train.loop import Diverged, fit
+from catsdogs.train.memory import OutOfMemory, enough_memory
 from catsdogs.train.prepare import prepare
 from catsdogs.train.processes import ALONE
 from catsdogs.train.tracking.tracker import tracked
@@ -64,17 +64,16 @@ def _run(settings: TuneSettings, parent: str | None, deadline: float, trial: Any
 
         reached = None
         try:
-            prepared = prepare(training, ALONE)
-            result = fit(prepared.network, prepared.photos.train, prepared.photos.val, prepared.plan,
-                         variant=prepared.variant, device=prepared.device, checkpoint=prepared.checkpoint,
-                         after_epoch=after_epoch, after_step=after_step)
+            with enough_memory(training.batch_size):
+                prepared = prepare(training, ALONE)
+                result = fit(prepared.network, prepared.photos.train, prepared.photos.val, prepared.plan,
+                             variant=prepared.variant, device=prepared.device, checkpoint=prepared.checkpoint,
+                             after_epoch=after_epoch, after_step=after_step)
             reached = result.best_row.val_accuracy
             tracker.metrics({"best_val_accuracy": reached})
-        except UsageError:
-            raise  # no other trial would fare better
         except optuna.TrialPruned:
             trial.set_user_attr("because", "worse than most at this point")
-        except CatsdogsError as error:  # the loss is no number any more: a bad trial, not the end of the search
+        except (Diverged, OutOfMemory) as error:  # by these values: a bad trial, not the end of the search
             trial.set_user_attr("because", str(error))
         finally:
             shutil.rmtree(folder)  # only its checkpoints
@@ -89,4 +88,6 @@ def _training_settings(settings: TuneSettings, values: dict[str, Any], folder: P
         data_dir=settings.data_dir, artifact_dir=folder, output_model=folder / "model.pt", epochs=settings.epochs,
         model_variant=settings.model_variant, seed=settings.seed, force_cpu=settings.force_cpu,
         precision=settings.precision, resume=False, mlflow_tracking_uri="none", **values,
+        # What the environment says of trainings is not of trials.
+        time_budget=None, checkpoint_bucket="", teacher="", require_gpu=False,
     )

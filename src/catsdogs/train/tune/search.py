@@ -1,0 +1,127 @@
+"""Trials by a tree-structured Parzen estimator (Bergstra et al. 2011), the hopeless given up early, in processes."""
+
+import fcntl
+import logging
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from catsdogs.errors import CatsdogsError
+from catsdogs.log import event
+from catsdogs.machine import end_with_parent, take_share
+from catsdogs.settings.tuning import TuneSettings
+from catsdogs.train.interruption import Stopped, watched
+from catsdogs.train.tune.trial import OutOfTime, objective
+
+FIRST_WHOLE = 3  # trials that are never given up: there is nothing to compare them with
+APART = 10_000  # between the seeds of processes
+LOOK_SECONDS = 0.2  # between looks at the processes
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Raises CatsdogsError where another search holds the folder: what runs there would be taken for cut short."""
+    with (folder / "study.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CatsdogsError(f"Another search is at work in {folder}: wait for it, or name another --artifact-dir."
+                                ) from None
+        yield
+
+
+def open_study(storage: str, name: str, seed: int) -> Any:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    return optuna.create_study(
+        storage=storage, study_name=name, direction="maximize", load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(seed=seed), pruner=optuna.pruners.MedianPruner(FIRST_WHOLE, 1))
+
+
+def forget_cut_short(study: Any) -> None:
+    """Trials that a killed search left running."""
+    import optuna
+
+    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+
+def search(settings: TuneSettings, storage: str, name: str, parent: str | None, deadline: float,
+           seed: int) -> None:
+    """`seed` differs from call to call, or a search that goes on would suggest what it has tried."""
+    arguments = (settings, storage, name, parent, deadline)
+    if settings.processes == 1:
+        _work(*arguments, seed)
+        return
+    context = multiprocessing.get_context("spawn")
+    beginning, failures = context.Lock(), context.SimpleQueue()
+    workers = [context.Process(target=_share, args=(
+        os.getpid(), beginning, failures, *arguments, seed + APART * number)) for number in range(settings.processes)]
+    with watched() as interruption:
+        try:
+            for worker in workers:
+                worker.start()
+            while any(worker.is_alive() for worker in workers) and not interruption.asked:
+                if any(worker.exitcode for worker in workers):
+                    break
+                time.sleep(LOOK_SECONDS)
+        finally:  # ended ones do not mind, and those that never began are left out
+            for worker in workers:
+                if worker.pid is not None:
+                    worker.terminate()
+                    worker.join()
+        if interruption.asked:
+            raise Stopped("Stopped; run the same command again to go on.")
+    if not failures.empty():
+        error = failures.get()
+        assert isinstance(error, CatsdogsError)
+        raise error
+    if any(worker.exitcode for worker in workers):
+        raise CatsdogsError("A process of the search failed; what it said stands above. Run again to go on.")
+
+
+def _share(parent: int, beginning: Any, failures: Any, settings: TuneSettings, *rest: Any) -> None:
+    """In a process of its own. What is wrong is told to the parent, which says it."""
+    end_with_parent(parent)
+    take_share(settings.processes)
+    try:
+        _work(settings, *rest, beginning=beginning)
+    except Stopped:  # the parent knows why
+        raise SystemExit(Stopped.exit_status) from None
+    except CatsdogsError as error:
+        failures.put(error)
+        raise SystemExit(error.exit_status) from None
+
+
+def _work(
+    settings: TuneSettings, storage: str, name: str, parent: str | None, deadline: float, seed: int, *,
+    beginning: AbstractContextManager[Any] | None = None,
+) -> None:
+    """Trials until there are enough in all, or the time is over. Where several work, one at a time is `beginning`."""
+    import optuna
+
+    states = optuna.trial.TrialState
+    counted = (states.COMPLETE, states.PRUNED, states.RUNNING)
+    study, run = open_study(storage, name, seed), objective(settings, parent, deadline)
+    while time.time() < deadline:
+        with beginning or nullcontext():
+            if len(study.get_trials(deepcopy=False, states=counted)) >= settings.trials:
+                return
+            trial = study.ask()
+        state, value = states.FAIL, None
+        try:
+            value = run(trial)
+            state = states.COMPLETE
+        except optuna.TrialPruned:
+            state = states.PRUNED
+        except OutOfTime:
+            return
+        finally:
+            ended = study.tell(trial, value, state=state)
+        event("trial", number=ended.number, state=ended.state.name.lower(), val_accuracy=ended.value, **ended.params)
