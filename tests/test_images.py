@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from catsdogs import images as module
 from catsdogs.errors import BadImage, TooManyPixels
 from catsdogs.images import encode, opened, prepare, upright_rgb
 from catsdogs.ingest.examine import examine
@@ -43,6 +44,16 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
 def test_transparency_becomes_white() -> None:
     pixels = prepare(encoded(Image.new("RGBA", (20, 20), (255, 0, 0, 0)), "PNG"), 8)
     assert (pixels == 255).all()
+
+
+@pytest.mark.parametrize(("mode", "side"), [("RGBA", 300), ("LA", 257), ("I;16", 513), ("PA", 256)])
+def test_bands_of_rows_are_the_whole_photo(mode: str, side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (side, 40, 4), dtype=np.uint8)
+    image = Image.fromarray(noise, "RGBA")
+    image = Image.fromarray(noise.view(np.uint16)[:, :, 0].copy()) if mode == "I;16" else image.convert(mode)
+    in_bands = np.asarray(upright_rgb(image.copy()))
+    monkeypatch.setattr(module, "BAND", 10_000)
+    assert np.array_equal(in_bands, np.asarray(upright_rgb(image.copy())))
 
 
 def test_a_png_of_prepared_pixels_is_prepared_to_the_same_pixels() -> None:

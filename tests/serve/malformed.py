@@ -91,7 +91,8 @@ SOUND = {
     "application/json; charset=x": (
         b'{"inputs": [{"name": "photos", "shape": [1], "datatype": "BYTES", "data": ["R0lGODdh"]}]}'),
 }
-CHARSETS = st.sampled_from(["", "; charset=utf-8", "; charset=undefined", "; charset=utf-16", "; charset=rot13"])
+CHARSETS = st.sampled_from(["", "; charset=utf-8", "; charset=undefined", "; charset=utf-16", "; charset=rot13",
+                            "; charset=punycode"])
 EDITS = st.lists(st.tuples(st.integers(0, 120), st.integers(0, 8), st.binary(max_size=6)), max_size=3)
 
 

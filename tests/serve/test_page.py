@@ -105,6 +105,17 @@ def test_the_keyboard_reaches_everything_and_a_screen_reader_hears_the_verdict(p
     assert {"choose", "heat-on", "BUTTON"} <= set(reached)
     for image in page.locator("img").all():
         assert image.get_attribute("alt") is not None
+    # A second verdict like the first is spoken again, and a failure speaks no other photo's.
+    page.evaluate("""() => { window.heard = []; new MutationObserver(
+        () => window.heard.push(document.getElementById("spoken").textContent)).observe(
+        document.getElementById("spoken"), {childList: true, characterData: true, subtree: true}); }""")
+    page.set_input_files("#choose", DOG)  # type: ignore[arg-type]
+    expect(page.locator("#photos li")).to_have_count(3)
+    heard = page.evaluate("window.heard")
+    assert len(heard) == 2 and heard[0] == "Looking…" and "dog" in heard[1]
+    page.set_input_files("#choose", {"name": "x.png", "mimeType": "image/png", "buffer": b"no photo"})
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert page.get_by_role("status").text_content() == ""
     assert page.get_by_role("heading", level=1).count() == 1
 
 
@@ -151,6 +162,9 @@ def test_a_service_with_keys_asks_for_one(browser: Browser, tmp_path: Path) -> N
         page = context.new_page()
         page.goto(address)
         page.set_input_files("#choose", CAT)  # type: ignore[arg-type]
+        page.get_by_label("This service asks for an API key.").fill("a wrong one")
+        page.get_by_role("button", name="Use it").click()
+        expect(page.get_by_role("alert")).to_have_text("That key is not known here.")
         page.get_by_label("This service asks for an API key.").fill(key.key)
         page.get_by_role("button", name="Use it").click()
         expect(page.locator("#verdict")).to_have_text("cat")

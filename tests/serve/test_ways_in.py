@@ -1,7 +1,9 @@
 """The same photo by every way in, and what each refuses."""
 
+import asyncio
 import base64
 import json
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +13,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from catsdogs.images import encode
+from catsdogs.serve.errors import Refused
+from catsdogs.serve.protocol import Tensor, _pixels
+from catsdogs.serve.service import Service
 from catsdogs.serve.start import start
 from catsdogs.settings.serving import ServeSettings
 from tests.photos import bad, jpeg
@@ -98,6 +103,24 @@ def test_the_limit_of_bytes_of_a_batch_is_its_own(tmp_path_factory: pytest.TempP
         assert client.post("/predict", files={"file": ("p", photo + bytes(17_000))}).status_code == 413
         assert batch(client, [photo] * 3).status_code == 200
         assert batch(client, [photo] * 30).status_code == 413
+        larger = batch(client, [photo, photo + bytes(1)]).json()["answers"]
+        assert [entry["status"] for entry in larger] == [200, 413] and "larger than" in larger[1]["detail"]
+
+
+def test_several_photos_have_the_deadline_of_one_request(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_tiny_model(tmp_path_factory.mktemp("tiny"))
+    settings = ServeSettings(enable_real_model=True, model_path=path, deadline_seconds=0.5, threads=1)
+
+    async def slowly(self: Service, data: bytes) -> None:
+        await asyncio.sleep(0.2)
+
+    monkeypatch.setattr(Service, "predict", slowly)
+    with TestClient(start(settings)) as client:
+        assert batch(client, FILES).status_code == 504
+        body = tensor("photos", "BYTES", [5], [text(data) for data in FILES])
+        assert client.post(INFER, json=body).status_code == 504
 
 
 @pytest.mark.parametrize(("body", "status", "words"), [
@@ -152,7 +175,32 @@ def test_outputs_may_be_chosen_and_the_id_comes_back(client: TestClient) -> None
     body = tensor("photos", "BYTES", [1], [text(FILES[0])], id="abc", outputs=[{"name": "label"}])
     answer = client.post(INFER, json=body).json()
     assert answer["id"] == "abc" and [output["name"] for output in answer["outputs"]] == ["label"]
+    del body["id"]
+    assert "id" not in client.post(INFER, json=body).json()
+    before = counted(client)
     assert client.post(INFER, json=body | {"outputs": [{"name": "none"}]}).status_code == 400
+    after = counted(client)
+    assert after.pop(REFUSED % "bad-tensor") == before.pop(REFUSED % "bad-tensor", 0) + 1
+    assert after == before, "nothing was answered"
+
+
+REFUSED = 'catsdogs_refused_total{reason="%s"}'
+
+
+def counted(client: TestClient) -> dict[str, float]:
+    """Refusals and predictions."""
+    rows = (line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines())
+    return {name: float(value) for name, value in rows
+            if name.startswith(("catsdogs_refused_total", "catsdogs_predictions_total"))}
+
+
+def test_a_bad_photo_is_counted_once_by_every_way_in(client: TestClient) -> None:
+    name = REFUSED % "not-an-image"
+    for ask in (lambda: client.post(INFER, json=tensor("photos", "BYTES", [2], [text(b"no"), text(FILES[0])])),
+                lambda: batch(client, [b"no", FILES[0]])):
+        before = counted(client).get(name, 0)
+        ask()
+        assert counted(client)[name] == before + 1
 
 
 PIXEL = [SIZE, SIZE, 3]
@@ -168,6 +216,9 @@ def pixels(data: object, count: int = 1) -> dict[str, object]:
     (tensor("pixels", "UINT8", [1, 9, 9, 3], [0] * 243), 400), (pixels([0]), 400),
     (pixels([256] * 192), 400), (pixels([-1] * 192), 400),
     (pixels([0.5] * 192), 400), (pixels(["0"] * 192), 400),
+    # Of one long text among numbers numpy makes as long a text of each: 768 MB.
+    (pixels(["x" * 10**6] + [""] * 191), 400), (pixels([0] * 191 + ["x" * 10**6]), 400), (pixels([None] * 192), 400),
+    (pixels([[[[0] * SIZE] * SIZE] * 3]), 400), (pixels([[[0] * 3] * SIZE] * SIZE), 400), (pixels([{}]), 400),
     (pixels([[0], [1, 2]]), 400), (pixels([True] * 192), 400),
     (pixels([10**30] * 192), 400), (pixels([0], 9), 413),
     (tensor("photos", "BYTES", [2], [text(FILES[0])]), 400), (tensor("photos", "BYTES", [1], [3]), 400),
@@ -176,6 +227,16 @@ def pixels(data: object, count: int = 1) -> dict[str, object]:
 def test_bad_tensors_are_refused(client: TestClient, body: dict[str, Any], status: int) -> None:
     answer = client.post(INFER, content=json.dumps(body))
     assert answer.status_code == status and answer.json()["error"] == answer.json()["detail"]
+
+
+def test_one_long_text_among_numbers_takes_no_memory() -> None:
+    data = ["x" * 10**5, *[""] * (48 * 48 * 3 - 1)]
+    tracemalloc.start()
+    with pytest.raises(Refused, match="integers"):
+        _pixels(Tensor(name="pixels", shape=[1, 48, 48, 3], datatype="UINT8", data=data), 48, 1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10e6
 
 
 def test_a_stub_has_no_model_for_the_protocol(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -71,14 +71,27 @@ class Access:
             self._log(scope, request_id, "request", status=status or CLIENT_GONE, ms=round(1000 * seconds, 2))
 
     def _log(self, scope: Scope, request_id: str, event: str, **fields: object) -> None:
-        line: dict[str, object] = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event,
-                                   "request_id": request_id, "method": scope["method"][:16], "route": route(scope),
-                                   **fields}
+        line: dict[str, object] = {"event": event, "request_id": request_id, "method": scope["method"][:16],
+                                   "route": route(scope), **fields}
         if (key := scope["state"].get("key")) is not None:
             line["key"] = key
         if self.log_client and scope.get("client"):
             line["client"] = scope["client"][0]
-        sys.stderr.write(json.dumps(line) + "\n")  # at once: the lines of several processes must not mix
+        _say(line)
+
+
+def unread(metrics: Metrics, status: int, reason: str) -> str:
+    """Log and count what was refused before it was a request; returns its id."""
+    request_id = _fresh_id()
+    metrics.refused.labels(reason).inc()
+    metrics.answered("OTHER", UNMATCHED, status, 0.0)
+    _say({"event": "request", "request_id": request_id, "method": "", "route": UNMATCHED, "status": status, "ms": 0.0})
+    return request_id
+
+
+def _say(line: dict[str, object]) -> None:
+    """At once: the lines of several processes must not mix."""
+    sys.stderr.write(json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **line}) + "\n")
 
 
 def refusal(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -108,4 +121,8 @@ def _find_route(scope: Scope) -> None:
 
 def _request_id(scope: Scope) -> str:
     sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
-    return sent if SANE_ID.fullmatch(sent) else f"{random.getrandbits(128):032x}"
+    return sent if SANE_ID.fullmatch(sent) else _fresh_id()
+
+
+def _fresh_id() -> str:
+    return f"{random.getrandbits(128):032x}"

@@ -1,15 +1,17 @@
 """The HTTP service, put together."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from catsdogs import __version__
-from catsdogs.serve.access import Access, refusal
+from catsdogs.serve.access import Access, refusal, unread
 from catsdogs.serve.direct import PATH, Direct
 from catsdogs.serve.headers import SecurityHeaders
 from catsdogs.serve.key_check import KeyCheck
@@ -32,6 +34,8 @@ def create_app(
 ) -> FastAPI:
     """The app for these settings and a model that was checked, or the stub. `keys`: None where everybody may ask."""
     service = Service(settings, loaded, shared)
+    # It would write bare lines about broken forms, with bytes of theirs, among those in JSON: 400 says enough.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -58,13 +62,17 @@ def create_app(
     app.add_middleware(Direct, service=service, route=next(
         route for route in app.routes if getattr(route, "path", None) == PATH))
     app.add_middleware(Presence)
-    app.add_middleware(BodyLimit, seconds=settings.body_seconds, default=settings.max_upload_bytes, of_path={
-        "/predict/batch": settings.max_batch_bytes, "/v2/models/catsdogs/infer": settings.max_batch_bytes})
+    app.add_middleware(
+        BodyLimit, seconds=settings.body_seconds,
+        in_all=max(settings.max_held_bytes, 2 * settings.max_batch_bytes, 2 * settings.max_upload_bytes),
+        default=settings.max_upload_bytes,
+        of_path=dict.fromkeys(("/predict/batch", "/v2/models/catsdogs/infer"), settings.max_batch_bytes))
     if keys is not None:
         app.add_middleware(KeyCheck, keys=keys, rate=settings.rate_per_key, shared=shared)
     app.add_middleware(Access, metrics=service.metrics, model_version=lambda: service.current.version,
                        log_client=settings.log_client_address)
     app.add_middleware(SecurityHeaders)
+    app.state.unread = partial(unread, service.metrics)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     return app

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from catsdogs.serve.head import Head
 
 MOST_BYTES = 64 * 1024  # to hold back: a longer answer goes out in pieces
 
@@ -37,7 +37,7 @@ class JoinedWrites:
         return getattr(self._transport, name)
 
 
-class Joined(HttpToolsProtocol):
+class Joined(Head):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.transport = self._joined = JoinedWrites(transport, self.loop)  # type: ignore[assignment]

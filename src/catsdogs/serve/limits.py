@@ -8,14 +8,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from catsdogs.serve.errors import Refused
 
 MULTIPART_OVERHEAD = 16 * 1024  # boundaries and headers around the photo
+SMALL = 1024 * 1024  # bytes: who holds back large uploads must not keep ordinary ones out
 MAX_DIGITS = 18  # int() itself refuses a text of more than 4,300 digits
 
 
 class BodyLimit:
-    """Counts what a client sends, whatever its Content-Length says. Inside the middleware that answers Refused."""
+    """Counts what a client sends, whatever its Content-Length says. Inside the middleware that answers Refused.
 
-    def __init__(self, app: ASGIApp, default: int, of_path: Mapping[str, int], seconds: float) -> None:
-        self.app, self.default, self.of_path, self.seconds = app, default, of_path, seconds
+    `in_all`: bytes that all requests under way may hold together, and twice as many with SMALL ones; a single request
+    may always be as large as its limit.
+    """
+
+    def __init__(
+        self, app: ASGIApp, default: int, of_path: Mapping[str, int], seconds: float, in_all: int
+    ) -> None:
+        self.app, self.default, self.of_path, self.seconds, self.in_all = app, default, of_path, seconds, in_all
+        self.held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -40,12 +48,20 @@ class BodyLimit:
                 raise Refused(408, "slow-body", f"The body did not arrive within {self.seconds:g} s.",
                               {"Connection": "close"}) from None
             ended = not message.get("more_body", False)
-            received += len(message.get("body", b""))
+            count = len(message.get("body", b""))
+            received += count
+            self.held += count
             if received > limit:
                 raise _too_large(allowed)
+            if received < self.held > self.in_all * (1 if received > SMALL else 2):
+                raise Refused(503, "uploads-full", "Too many uploads are under way: try again in a moment.",
+                              {"Retry-After": "1", "Connection": "close"})
             return message
 
-        await self.app(scope, counted, send)
+        try:
+            await self.app(scope, counted, send)
+        finally:
+            self.held -= received
 
 
 def _too_large(allowed: int) -> Refused:

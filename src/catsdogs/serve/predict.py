@@ -31,9 +31,17 @@ def predict_routes(app: FastAPI, service: Service) -> None:
         """
         photos = await uploaded_many(request, service.settings.max_batch)
         request.state.charge(len(photos) - 1)
+        most = service.settings.max_upload_bytes
+
+        async def one_of_them(photo: bytes) -> Prediction:
+            if len(photo) > most:
+                raise Refused(413, "too-many-bytes", f"The photo is larger than {most:,} bytes.")
+            return await service.predict(photo)
+
         entries = []
-        for one in await service.several(service.predict, photos):
+        for one in await service.several(one_of_them, photos):
             if isinstance(one, Refused):
+                service.metrics.refused.labels(one.reason).inc()  # the request itself is not
                 entries.append(BatchEntry(status=one.status, detail=one.detail))
             else:
                 entries.append(BatchEntry(status=200, prediction=_answer(request, one)))

@@ -1,6 +1,8 @@
 """The Open Inference Protocol, version 2 (KServe, Triton and others speak it), for clients that know no other."""
 
+from collections.abc import Sequence
 from enum import Enum
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -22,6 +24,7 @@ NAME = "catsdogs"
 """What the service calls its model on these routes, whichever answers."""
 
 PIXELS, PHOTOS = "pixels", "photos"
+OUTPUTS = ("label", "confidence", "probabilities", "unsure")
 TAGS: list[str | Enum] = ["open inference protocol"]
 
 
@@ -129,13 +132,14 @@ def protocol_routes(app: FastAPI, service: Service) -> None:
             raise _unknown(name)
         return _readiness(service, response)
 
-    @app.post("/v2/models/{name}/infer", tags=TAGS, responses=refusals(404), openapi_extra=INFER_BODY)
+    @app.post("/v2/models/{name}/infer", tags=TAGS, responses=refusals(404), openapi_extra=INFER_BODY,
+              response_model_exclude_none=True)  # an id only where one was sent
     async def infer(name: str, request: Request) -> InferAnswer:
         """Classify pixel tensors or encoded photos; one that is bad refuses the whole request."""
         most = service.settings.max_batch
         asked = await parsed(request, InferRequest, invalid=400,
                              most=FEW + most * _card(service, name).image_size**2 * 3)
-        (tensor,) = asked.inputs
+        (tensor,), wanted = asked.inputs, _wanted(asked.outputs)
         if tensor.name == PIXELS:
             pixels = await run_in_threadpool(_pixels, tensor, _card(service, name).image_size, most)
             request.state.charge(len(pixels) - 1)
@@ -149,7 +153,7 @@ def protocol_routes(app: FastAPI, service: Service) -> None:
         predictions = [_or_raise(answer) for answer in answers]
         request.state.model_version = predictions[0].version
         return InferAnswer(model_name=NAME, model_version=predictions[0].version or "", id=asked.id,
-                           outputs=_outputs(predictions, asked.outputs))
+                           outputs=_outputs(predictions, wanted))
 
 
 def _readiness(service: Service, response: Response) -> V2ReadyAnswer:
@@ -187,25 +191,35 @@ def _check(tensor: Tensor, datatype: str, shape: list[int], most: int) -> None:
 
 def _pixels(tensor: Tensor, size: int, most: int) -> Pixels:
     """Photo by photo: a whole batch of numbers in one call would hold up the other threads for as long."""
-    _check(tensor, "UINT8", [size, size, 3], most)
-    count, data = tensor.shape[0], tensor.data
-    each = len(data) // count
-    if len(data) not in (count, count * size**2 * 3):
+    shape = [size, size, 3]
+    _check(tensor, "UINT8", shape, most)
+    count, data, each = tensor.shape[0], tensor.data, size * size * 3
+    if len(data) == count:
+        photos = [_flat(tensor, photo, shape) for photo in data]
+    elif len(data) == count * each:
+        photos = [data[start:start + each] for start in range(0, len(data), each)]
+    else:
         raise _no_integers(tensor)
-    photos = [_photo(tensor, data[start:start + each]) for start in range(0, len(data), each)]
-    return np.concatenate(photos).reshape(tensor.shape)
+    return np.concatenate([_photo(tensor, photo) for photo in photos]).reshape(tensor.shape)
 
 
-def _photo(tensor: Tensor, data: list[Any]) -> Pixels:
-    try:
-        values = np.asarray(data)
-    except (ValueError, OverflowError):  # ragged, or beyond every integer
-        values = np.empty(0)
-    if values.dtype.kind not in "iu" or values.size != np.prod(tensor.shape[1:]):
+def _flat(tensor: Tensor, values: Any, shape: list[int]) -> Sequence[Any]:
+    """What is nested as the shape says. Raises Refused for what is nested otherwise."""
+    level: list[Any] = [values]
+    for length in shape:
+        if not all(isinstance(part, list) and len(part) == length for part in level):
+            raise _no_integers(tensor)
+        level = list(chain.from_iterable(level))
+    return level
+
+
+def _photo(tensor: Tensor, values: Sequence[Any]) -> Pixels:
+    """Types first: of one long text among numbers numpy would make as long a text of each."""
+    if set(map(type, values)) != {int}:
         raise _no_integers(tensor)
-    if values.min() < 0 or values.max() > 255:
+    if min(values) < 0 or max(values) > 255:
         raise Refused(400, "bad-tensor", f"The data of {PIXELS} are not all of 0 to 255.")
-    return values.astype(np.uint8).ravel()
+    return np.frombuffer(bytes(values), np.uint8)
 
 
 def _no_integers(tensor: Tensor) -> Refused:
@@ -219,7 +233,15 @@ def _photos(tensor: Tensor, most: int, most_bytes: int) -> list[bytes]:
     return [photo_bytes(text, most_bytes) for text in tensor.data]
 
 
-def _outputs(predictions: list[Prediction], wanted: list[Wanted] | None) -> list[TensorAnswer]:
+def _wanted(outputs: list[Wanted] | None) -> list[str]:
+    """Raises Refused for one that there is not, before anything is answered."""
+    names = [output.name for output in outputs] if outputs else list(OUTPUTS)
+    if unknown := [name for name in names if name not in OUTPUTS]:
+        raise Refused(400, "bad-tensor", f"There is no output {unknown[0]!r}: there are {', '.join(OUTPUTS)}.")
+    return names
+
+
+def _outputs(predictions: list[Prediction], names: list[str]) -> list[TensorAnswer]:
     count = len(predictions)
     rows = [list(prediction.probabilities.values()) for prediction in predictions]
     tensors: dict[str, tuple[Literal["BYTES", "FP32", "BOOL"], list[int], Any]] = {
@@ -228,8 +250,5 @@ def _outputs(predictions: list[Prediction], wanted: list[Wanted] | None) -> list
         "probabilities": ("FP32", [count, len(rows[0])], [value for row in rows for value in row]),
         "unsure": ("BOOL", [count], [prediction.doubt is not None for prediction in predictions]),
     }
-    names = [output.name for output in wanted] if wanted else list(tensors)
-    if unknown := [name for name in names if name not in tensors]:
-        raise Refused(400, "bad-tensor", f"There is no output {unknown[0]!r}: there are {', '.join(tensors)}.")
     return [TensorAnswer(name=name, datatype=tensors[name][0], shape=tensors[name][1], data=tensors[name][2])
             for name in names]

@@ -36,7 +36,7 @@ class Server(uvicorn.Server):
         http: Any = Joined if balance is None else partial(Connection, balance=balance)
         super().__init__(uvicorn.Config(
             app, loop="uvloop", http=http, ws="none", access_log=False, server_header=False,
-            log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS, backlog=BACKLOG))
+            log_level="error", timeout_graceful_shutdown=GRACE_SECONDS, backlog=BACKLOG))
         self._ready, self._alone, self._balance = ready, alone, balance
         self._taking: set[asyncio.Task[Any]] = set()
         self._waiting: list[socket.socket] = []

@@ -69,9 +69,18 @@ class Service:
         """One answer a photo, in order, all by the same model: where another took over meanwhile, by that one.
 
         At most as many wait at a time as there are threads: a batch fills no queue. What is answered once more counts
-        once more.
+        once more. Raises Refused with 504 past the deadline of the whole request.
         """
         self.metrics.batch.observe(len(photos))
+        deadline = self.settings.deadline_seconds
+        try:
+            async with asyncio.timeout(deadline):
+                return await self._by_one_model(work, photos)
+        except TimeoutError:
+            raise Refused(504, "deadline", f"No answer within {deadline:g} s.") from None
+
+    async def _by_one_model(self, work: Callable[[T], Awaitable[Prediction]], photos: Sequence[T]) -> list[
+            Prediction | Refused]:
         answers = await self._each(work, photos)
         while len({answer.version for answer in answers if isinstance(answer, Prediction)}) > 1:
             now = self.current.version
@@ -91,7 +100,6 @@ class Service:
                 try:
                     return await work(photo)
                 except Refused as refused:
-                    self.metrics.refused.labels(refused.reason).inc()
                     return refused
 
         async with asyncio.TaskGroup() as group:

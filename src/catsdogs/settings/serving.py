@@ -27,6 +27,9 @@ class ServeSettings(Settings):
     """Photos that one request may carry; more are refused with 413."""
     max_batch_bytes: Count = 64 * 1024 * 1024
     """Larger requests of several photos are refused with 413."""
+    max_held_bytes: Count = 128 * 1024 * 1024
+    """Bytes of uploads that a process holds at a time: beyond them those of more than a megabyte are refused with 503,
+    beyond twice as many all. At least twice the largest request."""
     max_pixels: Count = 64_000_000
     """Photos with more pixels are refused with 413, before decoding."""
     queue_size: Count = 64

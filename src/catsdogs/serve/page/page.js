@@ -12,7 +12,8 @@ async function ask(path, options = {}) {
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
   const answer = await fetch(path, { ...options, headers });
   const body = await answer.json().catch(() => ({}));
-  if (answer.status === 401) throw new NeedsKey();
+  if (answer.status === 401) throw new NeedsKey(key ? "That key is not known here." : "");
+  if (answer.status === 403) throw new NeedsKey("That key is for something else.");
   if (!answer.ok) throw new Error(sentence(answer, body));
   return body;
 }
@@ -50,8 +51,9 @@ async function take(file) {
   } catch (error) {
     if (waitingFor !== entry) return;
     document.body.classList.toggle("answered", visit.length > 0);
-    if (visit.length) show(visit[0]); else at("result").hidden = true;
-    if (error instanceof NeedsKey) askForKey(file);
+    if (visit.length) show(visit[0], { aloud: false }); else at("result").hidden = true;
+    at("spoken").textContent = "";
+    if (error instanceof NeedsKey) askForKey(file, error.message);
     else problem(error instanceof TypeError ? "The service cannot be reached." : error.message);
   }
 }
@@ -65,12 +67,13 @@ function preview(entry) {
   at("heat-row").hidden = true;
   at("over").textContent = "";
   at("verdict").textContent = "Looking…";
+  at("spoken").textContent = "Looking…"; // or the same verdict twice would be no change, and not be spoken
   at("reason").hidden = true;
   at("bars").replaceChildren();
   at("time").textContent = "";
 }
 
-function show(entry) {
+function show(entry, { aloud = true } = {}) {
   const { answer } = entry;
   current = waitingFor = entry;
   document.body.classList.add("answered");
@@ -86,7 +89,7 @@ function show(entry) {
   bars(answer);
   at("time").textContent = `Answered in ${entry.ms < 100 ? entry.ms.toFixed(0) : (Math.round(entry.ms / 10) * 10)} ms`
     + (answer.model_loaded ? "" : ": no model is loaded, a stub invents these answers");
-  at("spoken").textContent = answer.unsure ? `Not sure. ${at("reason").textContent}` : `${answer.label}, ${percent(answer.confidence)}.`;
+  if (aloud) at("spoken").textContent = answer.unsure ? `Not sure. ${at("reason").textContent}` : `${answer.label}, ${percent(answer.confidence)}.`;
   paint(entry);
   list();
 }
@@ -152,7 +155,8 @@ function problem(text) {
   at("problem").hidden = !text;
 }
 
-function askForKey(file) {
+function askForKey(file, why) {
+  problem(why);
   at("key-form").hidden = false;
   at("key").focus();
   at("key-form").onsubmit = (submit) => {
