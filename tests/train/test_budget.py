@@ -1,6 +1,7 @@
 """A time budget on a machine that gives the training only part of its time."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from catsdogs import machine
 from catsdogs.errors import UsageError
 from catsdogs.nets.registry import build
 from catsdogs.packed import PackedPhotos
@@ -25,29 +27,60 @@ from tests.models import CPU, NoCheckpoint, train_settings, trained
 
 WORK = """
 import json, sys, time
-from catsdogs.machine import crowding
+from catsdogs import machine
+if sys.argv[1] == "uncounted":
+    machine._scheduled = lambda: None
 began = time.process_time()
 while time.process_time() - began < 0.3:
     pass
 print("worked", flush=True)
 sys.stdin.readline()
-print(json.dumps([crowding(), time.process_time()]), flush=True)
+print(json.dumps([machine.crowding(), time.process_time()]), flush=True)
 """
+STARVED = 2.0
 
 
-def test_time_that_others_took_counts_as_crowding() -> None:
-    """A stopped process is a starved one: the clock goes on, its own processor time does not."""
-    process = subprocess.Popen([sys.executable, "-c", WORK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def crowding_of(how: str) -> tuple[float, float]:
+    """Of a process that does nothing for STARVED seconds, and its own processor time."""
+    process = subprocess.Popen([sys.executable, "-c", WORK, how], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               text=True)
     assert process.stdin is not None and process.stdout is not None
     assert process.stdout.readline() == "worked\n"
     process.send_signal(signal.SIGSTOP)
-    starved = 2.0
-    time.sleep(starved)
+    time.sleep(STARVED)
     process.send_signal(signal.SIGCONT)
     out, _ = process.communicate("\n")
     found, own = json.loads(out)
+    return found, own
+
+
+def test_time_that_passed_counts_as_crowding_where_nobody_says_whose_it_was() -> None:
+    """A stopped process is a starved one: the clock goes on, its own processor time does not."""
+    found, own = crowding_of("uncounted")
     # At least this much, and more where this machine was busy besides; never more than 10.
-    assert min(10.0, 1 + starved / own) * 0.95 <= found <= 10
+    assert min(10.0, 1 + STARVED / own) * 0.95 <= found <= 10
+
+
+@pytest.mark.skipif(machine._scheduled() is None, reason="this system does not count it")
+def test_waiting_for_something_else_than_a_processor_is_no_crowding() -> None:
+    found, own = crowding_of("counted")
+    assert found < 1 + 0.7 * STARVED / own, "and less, but for what else runs here"
+
+
+@pytest.mark.skipif(machine._scheduled() is None, reason="this system does not count it")
+def test_time_that_others_took_counts_as_crowding() -> None:
+    """Three processes on one core."""
+    core = str(min(os.sched_getaffinity(0)))
+    busy = [subprocess.Popen(["taskset", "-c", core, sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    try:
+        out = subprocess.run(["taskset", "-c", core, sys.executable, "-c", WORK, "counted"], input="\n", text=True,
+                             capture_output=True, check=True).stdout
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    found, _ = json.loads(out.splitlines()[-1])
+    assert 2 < found <= 10
 
 
 class Instant:
@@ -136,7 +169,9 @@ def test_an_epoch_is_validated_within_a_budget_where_that_costs_little_and_a_ste
 
 def test_the_clock_of_a_budget_begins_with_the_step_of_a_chain() -> None:
     """As `catsdogs job` runs: what it did before the training was none of the training's."""
-    code = ("import time; from catsdogs.machine import begin_step, crowding, seconds_alive\n"
+    code = ("import time; from catsdogs import machine\n"
+            "from catsdogs.machine import begin_step, crowding, seconds_alive\n"
+            "machine._scheduled = lambda: None\n"
             "time.sleep(1.5); before = seconds_alive(), crowding(); begin_step()\n"
             "started = time.process_time()\nwhile time.process_time() - started < 0.3: pass\n"
             "import json; print(json.dumps([*before, seconds_alive(), crowding()]))")
