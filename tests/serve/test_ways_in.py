@@ -14,9 +14,9 @@ from fastapi.testclient import TestClient
 
 from catsdogs.images import encode
 from catsdogs.serve.errors import Refused
-from catsdogs.serve.protocol import Tensor, _pixels
 from catsdogs.serve.service import Service
 from catsdogs.serve.start import start
+from catsdogs.serve.tensors import Tensor, pixels_of
 from catsdogs.settings.serving import ServeSettings
 from tests.photos import bad, jpeg
 from tests.tiny_model import SIZE, colour_photo, write_tiny_model
@@ -233,7 +233,7 @@ def test_one_long_text_among_numbers_takes_no_memory() -> None:
     data = ["x" * 10**5, *[""] * (48 * 48 * 3 - 1)]
     tracemalloc.start()
     with pytest.raises(Refused, match="integers"):
-        _pixels(Tensor(name="pixels", shape=[1, 48, 48, 3], datatype="UINT8", data=data), 48, 1)
+        pixels_of(Tensor(name="pixels", shape=[1, 48, 48, 3], datatype="UINT8", data=data), 48, 1)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 10e6

@@ -4,6 +4,7 @@ import subprocess
 import tarfile
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +15,7 @@ from catsdogs.settings.versions import BucketSettings, VersionsSettings
 from catsdogs.storage import open_store
 from catsdogs.versions import push as push_module
 from catsdogs.versions.listing import versions
+from catsdogs.versions.pusher import packing
 from tests.versions.folders import blob, pulled, pushed, tree, write_stage
 
 
@@ -302,3 +304,12 @@ def test_versions_say_what_is_shared(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert old.alone == len("rows 100\n")
     assert main(["versions", "--bucket", bucket]) == 0
     assert "c2            ingested" in capsys.readouterr().out
+
+
+def test_where_something_fails_no_pack_stays_open(tmp_path: Path) -> None:
+    store, nothing = open_store(BucketSettings(bucket=str(tmp_path))), cast(Any, None)
+    with pytest.raises(FileNotFoundError), packing(store, nothing, nothing, 10**9, 2) as packer:
+        packer.add("a" * 64, 3, iter([b"abc"]))
+        raise FileNotFoundError("it was there a moment ago")
+    (pack,) = packer.packs
+    assert pack._file.closed

@@ -1,42 +1,27 @@
 """The Open Inference Protocol, version 2 (KServe, Triton and others speak it), for clients that know no other."""
 
-from collections.abc import Sequence
 from enum import Enum
-from itertools import chain
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from catsdogs import __version__
 from catsdogs.artifacts import ModelCard
-from catsdogs.images import Pixels
 from catsdogs.predictor import Prediction
 from catsdogs.serve.errors import Refused
-from catsdogs.serve.json_body import FEW, parsed, photo_bytes
+from catsdogs.serve.json_body import FEW, parsed
 from catsdogs.serve.openapi import INFER_BODY, refusals
 from catsdogs.serve.schemas import Answer
 from catsdogs.serve.service import Service
+from catsdogs.serve.tensors import PHOTOS, PIXELS, Tensor, photos_of, pixels_of
 
 NAME = "catsdogs"
 """What the service calls its model on these routes, whichever answers."""
 
-PIXELS, PHOTOS = "pixels", "photos"
 OUTPUTS = ("label", "confidence", "probabilities", "unsure")
 TAGS: list[str | Enum] = ["open inference protocol"]
-
-
-class Tensor(BaseModel):
-    """A tensor as JSON: its data flat, or nested as its shape says."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    name: Annotated[str, Field(max_length=64)]
-    shape: Annotated[list[Annotated[int, Field(ge=0, le=2**31)]], Field(max_length=8)]
-    datatype: Annotated[str, Field(max_length=16)]
-    data: list[Any]
 
 
 class Wanted(BaseModel):
@@ -141,11 +126,11 @@ def protocol_routes(app: FastAPI, service: Service) -> None:
                              most=FEW + most * _card(service, name).image_size**2 * 3)
         (tensor,), wanted = asked.inputs, _wanted(asked.outputs)
         if tensor.name == PIXELS:
-            pixels = await run_in_threadpool(_pixels, tensor, _card(service, name).image_size, most)
+            pixels = await run_in_threadpool(pixels_of, tensor, _card(service, name).image_size, most)
             request.state.charge(len(pixels) - 1)
             answers = await service.several(service.classify, [pixels[i:i + 1] for i in range(len(pixels))])
         elif tensor.name == PHOTOS:
-            photos = _photos(tensor, most, service.settings.max_upload_bytes)
+            photos = photos_of(tensor, most, service.settings.max_upload_bytes)
             request.state.charge(len(photos) - 1)
             answers = await service.several(service.predict, photos)
         else:
@@ -176,61 +161,6 @@ def _or_raise(answer: Prediction | Refused) -> Prediction:
     if isinstance(answer, Refused):
         raise answer
     return answer
-
-
-def _check(tensor: Tensor, datatype: str, shape: list[int], most: int) -> None:
-    """Raises Refused unless the tensor holds 1 to `most` things of this type; `shape` is that of one."""
-    wanted = f"{datatype} [n{''.join(f', {side}' for side in shape)}]"
-    if tensor.datatype != datatype or len(tensor.shape) != 1 + len(shape) or tensor.shape[1:] != shape:
-        raise Refused(400, "bad-tensor", f"The input {tensor.name} is {wanted}, not {tensor.datatype} {tensor.shape}.")
-    if not tensor.shape[0]:
-        raise Refused(400, "bad-tensor", f"The input {tensor.name} is empty.")
-    if tensor.shape[0] > most:
-        raise Refused(413, "too-many-photos", f"At most {most} photos are taken at once.")
-
-
-def _pixels(tensor: Tensor, size: int, most: int) -> Pixels:
-    """Photo by photo: a whole batch of numbers in one call would hold up the other threads for as long."""
-    shape = [size, size, 3]
-    _check(tensor, "UINT8", shape, most)
-    count, data, each = tensor.shape[0], tensor.data, size * size * 3
-    if len(data) == count:
-        photos = [_flat(tensor, photo, shape) for photo in data]
-    elif len(data) == count * each:
-        photos = [data[start:start + each] for start in range(0, len(data), each)]
-    else:
-        raise _no_integers(tensor)
-    return np.concatenate([_photo(tensor, photo) for photo in photos]).reshape(tensor.shape)
-
-
-def _flat(tensor: Tensor, values: Any, shape: list[int]) -> Sequence[Any]:
-    """What is nested as the shape says. Raises Refused for what is nested otherwise."""
-    level: list[Any] = [values]
-    for length in shape:
-        if not all(isinstance(part, list) and len(part) == length for part in level):
-            raise _no_integers(tensor)
-        level = list(chain.from_iterable(level))
-    return level
-
-
-def _photo(tensor: Tensor, values: Sequence[Any]) -> Pixels:
-    """Types first: of one long text among numbers numpy would make as long a text of each."""
-    if set(map(type, values)) != {int}:
-        raise _no_integers(tensor)
-    if min(values) < 0 or max(values) > 255:
-        raise Refused(400, "bad-tensor", f"The data of {PIXELS} are not all of 0 to 255.")
-    return np.frombuffer(bytes(values), np.uint8)
-
-
-def _no_integers(tensor: Tensor) -> Refused:
-    return Refused(400, "bad-tensor", f"The data of {PIXELS} are not {tensor.shape} integers.")
-
-
-def _photos(tensor: Tensor, most: int, most_bytes: int) -> list[bytes]:
-    _check(tensor, "BYTES", [], most)
-    if len(tensor.data) != tensor.shape[0] or not all(isinstance(text, str) for text in tensor.data):
-        raise Refused(400, "bad-tensor", f"The data of {PHOTOS} are not {tensor.shape[0]} texts in base64.")
-    return [photo_bytes(text, most_bytes) for text in tensor.data]
 
 
 def _wanted(outputs: list[Wanted] | None) -> list[str]:

@@ -16,9 +16,8 @@ from catsdogs.versions.disk import Found, LocalFile, Memory, present, scan
 from catsdogs.versions.layout import STAGES, Layout
 from catsdogs.versions.manifest import VersionManifest, read_manifest
 from catsdogs.versions.plain import push_plain
-from catsdogs.versions.pusher import Packer, Place, digests, pack_new, rows_for
+from catsdogs.versions.pusher import Place, digests, pack_new, packing, rows_for
 from catsdogs.versions.shelf import Shelf, create_tree, list_shelf, read_chains, read_trees
-from catsdogs.versions.transfers import Transfers
 from catsdogs.versions.tree import PLAIN, Row, Tree, compose, difference, tree_digest
 
 if TYPE_CHECKING:
@@ -167,11 +166,9 @@ class _Push:
             found, rows, packs, uploaded = *self._plain_rows(files, known), 0, 0
             bar.advance(len(files))
         else:
-            with Transfers(self.settings.transfers) as transfers:
-                packer = Packer(self.store, self.layout, shelf, round(self.settings.pack_megabytes * 1e6), transfers,
-                                bar)
+            size = round(self.settings.pack_megabytes * 1e6)
+            with packing(self.store, self.layout, shelf, size, self.settings.transfers, bar) as packer:
                 found = pack_new(files, known, stored, packer, memory, bar)
-                packer.close()
             rows = rows_for(found, stored, packer)
             packs, uploaded = packer.uploaded.packs, packer.uploaded.size
         if self._stale():  # a tree says to others that its packs are there

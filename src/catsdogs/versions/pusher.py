@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, BinaryIO
@@ -62,6 +63,7 @@ class Packer:
     pack_size: int
     transfers: Transfers
     bar: Progress | None = None
+    packs: list[Pack] = field(default_factory=list)  # all that were begun
     added: int = 0
     uploaded: Uploaded = field(default_factory=Uploaded)
     _counting: Any = field(default_factory=Lock)
@@ -73,7 +75,10 @@ class Packer:
         return digest in self._places
 
     def add(self, digest: str, length: int, pieces: Iterator[bytes]) -> None:
-        pack = self._open = self._open or Pack()
+        if self._open is None:
+            self._open = Pack()
+            self.packs.append(self._open)
+        pack = self._open
         self._places[digest] = (pack, pack.add(digest, length, pieces))
         self.added += 1
         if pack.size >= self.pack_size:
@@ -104,6 +109,22 @@ class Packer:
         """Where a content is; call it once the transfers are done."""
         pack, offset = self._places[digest]
         return pack.digest, offset
+
+
+@contextmanager
+def packing(
+    store: Store, layout: Layout, shelf: Shelf, pack_size: int, transfers: int, bar: Progress | None = None
+) -> Iterator[Packer]:
+    """A packer, all of whose packs are sent at the end; where something fails, what waits is dropped."""
+    packs: list[Pack] = []
+    try:
+        with Transfers(transfers) as pool:
+            packer = Packer(store, layout, shelf, pack_size, pool, bar, packs)
+            yield packer
+            packer.close()
+    finally:
+        for pack in packs:  # those that were sent are closed already
+            pack.close()
 
 
 def digests(files: list[LocalFile], memory: Memory) -> dict[str, str]:

@@ -6,10 +6,9 @@ import time
 from catsdogs.errors import CatsdogsError
 from catsdogs.stores.store import PIECE, Content, Store
 from catsdogs.versions.layout import Layout
-from catsdogs.versions.pusher import Packer
+from catsdogs.versions.pusher import Packer, packing
 from catsdogs.versions.ranges import RANGE, read_large, read_span, spans
 from catsdogs.versions.shelf import Shelf
-from catsdogs.versions.transfers import Transfers
 from catsdogs.versions.tree import Row, Tree
 
 PACK_SIZE = 64_000_000
@@ -24,8 +23,7 @@ def repack(store: Store, layout: Layout, shelf: Shelf, trees: dict[str, Tree], s
     they are too, for whoever is reading them.
     """
     moving = {row.digest: row for tree in trees.values() for row in tree.rows if row.pack in sparse}
-    with Transfers(transfers) as pool:
-        packer = Packer(store, layout, shelf, PACK_SIZE, pool)
+    with packing(store, layout, shelf, PACK_SIZE, transfers) as packer:
         for span in spans(moving.values()):
             key = layout.pack(span.rows[0].pack)
             if span.length > RANGE:
@@ -33,7 +31,6 @@ def repack(store: Store, layout: Layout, shelf: Shelf, trees: dict[str, Tree], s
             else:
                 for row, data in read_span(store, key, span) if span.length else [(row, b"") for row in span.rows]:
                     packer.add(row.digest, row.length, iter([data]))
-        packer.close()
     if time.monotonic() - started > PATIENCE_SECONDS:
         raise CatsdogsError("Packing anew took too long to be safe beside another prune; nothing was freed: run the "
                             "same command again.")
