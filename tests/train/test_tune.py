@@ -179,6 +179,8 @@ def test_a_process_that_crashes_is_no_wish_to_stop(settings: TuneSettings) -> No
     workers_of(process)[0].kill()
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1 and "A process of the search failed" in said
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{settings.artifact_dir}/study.db")
+    assert {trial.state.name for trial in study.trials} == {"FAIL"}, "the killed one's as well"
 
 
 def test_interrupted_alone_the_parent_leaves_no_process_behind(settings: TuneSettings) -> None:

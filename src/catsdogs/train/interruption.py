@@ -2,13 +2,12 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
 from catsdogs.errors import CatsdogsError
-
 
 STATUS = 128 + signal.SIGTERM  # as a shell would say
 
@@ -28,32 +27,32 @@ class Interruption:
 def watched() -> Iterator[Interruption]:
     """Notes SIGTERM instead of dying of it, so that the step under way can be ended with a checkpoint."""
     interruption = Interruption()
-    if threading.current_thread() is not threading.main_thread():
-        yield interruption  # Python lets only the main thread handle signals
-        return
 
     def note(number: int, frame: FrameType | None) -> None:
         interruption.asked = True
 
-    before = signal.signal(signal.SIGTERM, note)
-    try:
+    with _handled_by(note):
         yield interruption
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
     """SIGTERM raises SystemExit inside, so that what is open is closed; by itself it would end the process at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
     def end(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would end the closing
         raise SystemExit(STATUS)
 
-    before = signal.signal(signal.SIGTERM, end)
+    with _handled_by(end):
+        yield
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """SIGTERM, until the end; Python lets only the main thread handle signals, so elsewhere nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handler)
     try:
         yield
     finally:

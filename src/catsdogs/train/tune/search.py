@@ -45,7 +45,7 @@ def open_study(storage: str, name: str, seed: int) -> Any:
 
 
 def forget_cut_short(study: Any) -> None:
-    """Trials that a killed search left running."""
+    """Trials that seem to be running, though nobody is at work any more."""
     import optuna
 
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):

@@ -61,7 +61,10 @@ def tune(settings: TuneSettings) -> TuneResult:
         forget_cut_short(study)
         tracker.parameters({"trials": settings.trials, "model_variant": settings.model_variant,
                             "epochs": settings.epochs})
-        search(settings, storage, name, tracker.run_id, deadline, settings.seed + len(study.trials))
+        try:
+            search(settings, storage, name, tracker.run_id, deadline, settings.seed + len(study.trials))
+        finally:
+            forget_cut_short(study)  # of a process that was ended before it could say so
         trials = [_tried(trial) for trial in study.trials]
         ended = [trial for trial in trials if trial.state == "complete"]
         if not ended:
