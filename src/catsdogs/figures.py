@@ -1,6 +1,8 @@
 """Figures that more than one stage reports, each computed in one place."""
 
+import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +13,16 @@ CALIBRATION_BINS = 15
 
 
 def share(successes: int, count: int) -> Interval:
-    """`successes / count` with its 95 % Wilson score interval (Wilson 1927). `count` must be positive."""
-    from scipy.stats import binomtest  # 0.6 s to import: only where a figure is reported
+    """`successes / count` with its 95 % Wilson score interval (Wilson 1927, without correction for continuity).
 
-    interval = binomtest(successes, count).proportion_ci(confidence_level=0.95, method="wilson")
-    return Interval(value=successes / count, low=float(interval.low), high=float(interval.high), count=count)
+    `count` must be positive.
+    """
+    # scipy.stats has it, and takes 0.6 s to import: of a training within 24 s, a fortieth
+    value, z = successes / count, NormalDist().inv_cdf(0.975)
+    middle = (value + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(value * (1 - value) / count + z * z / (4 * count * count))
+    return Interval(value=value, low=middle - half if successes else 0.0,
+                    high=middle + half if successes < count else 1.0, count=count)
 
 
 def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -16,13 +16,13 @@ from catsdogs import machine
 from catsdogs.errors import UsageError
 from catsdogs.nets.registry import build
 from catsdogs.packed import PackedPhotos
-from catsdogs.train import prepare
+from catsdogs.train import prepare, reserve
 from catsdogs.train.loop import _Keeper
 from catsdogs.train.pace import MOST, SECONDS, Pace
 from catsdogs.train.plan import Plan
-from catsdogs.train.prepare import DRIFT, FIT_ON, SECONDS_AFTER, _Time, _time
 from catsdogs.train.processes import ALONE, Processes
 from catsdogs.train.recipe import RECIPES
+from catsdogs.train.reserve import DRIFT, FIT_ON, SECONDS_AFTER, Divided, divided
 from tests.models import CPU, NoCheckpoint, train_settings, trained
 
 WORK = """
@@ -98,13 +98,13 @@ class Instant:
 def seconds_left(photos: PackedPhotos, monkeypatch: pytest.MonkeyPatch, crowding: float, budget: float = 300) -> float:
     """Of a process that has just been born on a machine whose network costs nothing: what is being tested is the sum,
     and the clocks of a machine under test are its noise."""
-    monkeypatch.setattr(prepare, "crowding", lambda: crowding)
-    monkeypatch.setattr(prepare, "seconds_alive", lambda: 10.0)
-    monkeypatch.setattr(prepare, "Answering", Instant)
-    monkeypatch.setattr(prepare, "seconds_a_photo", lambda network, photos, device: 0.0)
+    monkeypatch.setattr(reserve, "crowding", lambda: crowding)
+    monkeypatch.setattr(reserve, "seconds_alive", lambda: 10.0)
+    monkeypatch.setattr(reserve, "Answering", Instant)
+    monkeypatch.setattr(reserve, "seconds_a_photo", lambda network, photos, device: 0.0)
     settings = train_settings(Path(), Path(), time_budget=budget)
-    monkeypatch.setattr(prepare, "_statistics_seconds", lambda photos: 0.0)
-    found = _time(settings, build("baseline", 2), photos, CPU)
+    monkeypatch.setattr(reserve, "_statistics_seconds", lambda photos: 0.0)
+    found = divided(settings, build("baseline", 2), photos, CPU)
     assert found.left is not None and found.reserve == pytest.approx(budget - 10 - found.left)
     return found.left
 
@@ -128,13 +128,32 @@ def test_a_budget_that_a_crowded_machine_cannot_keep_names_one_that_it_can(
     assert seconds_left(photos, monkeypatch, 10.0, budget=enough + 0.01) == pytest.approx(enough / 4, abs=0.02)
 
 
+def test_a_budget_is_not_refused_for_what_another_program_took_for_a_moment(
+    photos: PackedPhotos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    class Disturbed(Instant):
+        def seconds_a_photo(self, photos: object) -> float:
+            asked.append(0.0)
+            return 10.0 if len(asked) == 1 else 0.0
+
+    monkeypatch.setattr(reserve, "crowding", lambda: 1.0)
+    monkeypatch.setattr(reserve, "seconds_alive", lambda: 10.0)
+    monkeypatch.setattr(reserve, "Answering", Disturbed)
+    monkeypatch.setattr(reserve, "seconds_a_photo", lambda network, photos, device: 0.0)
+    settings = train_settings(Path(), Path(), time_budget=60)
+    assert divided(settings, build("baseline", 2), photos, CPU).left is not None and len(asked) == 2
+    assert divided(settings, build("baseline", 2), photos, CPU).left is not None and len(asked) == 3, "once suffices"
+
+
 def test_the_statistics_of_photos_are_in_the_reserve(photos: PackedPhotos, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert 0 < prepare._statistics_seconds(photos.val) < 1
+    assert 0 < reserve._statistics_seconds(photos.val) < 1
     without = seconds_left(photos, monkeypatch, 1.0)
-    monkeypatch.setattr(prepare, "_statistics_seconds", lambda photos: 0.01)
+    monkeypatch.setattr(reserve, "_statistics_seconds", lambda photos: 0.01)
     settings = train_settings(Path(), Path(), time_budget=300)
-    found = _time(settings, build("baseline", 2), photos, CPU)
-    assert found.left == pytest.approx(without - prepare.MARGIN * 2 * FIT_ON * 0.01)
+    found = divided(settings, build("baseline", 2), photos, CPU)
+    assert found.left == pytest.approx(without - reserve.MARGIN * 2 * FIT_ON * 0.01)
 
 
 def test_only_the_first_of_several_processes_measures(
@@ -142,9 +161,9 @@ def test_only_the_first_of_several_processes_measures(
 ) -> None:
     class Second(Processes):
         def from_first(self, value: Any) -> Any:
-            return (_Time(100.0, 5.0, 1.0), None) if value == (None, None) else value
+            return (Divided(100.0, 5.0, 1.0), None) if value == (None, None) else value
 
-    monkeypatch.setattr(prepare, "_time", lambda *_: pytest.fail("it was measured"))
+    monkeypatch.setattr(prepare, "divided", lambda *_: pytest.fail("it was measured"))
     settings = train_settings(data_dir, tmp_path, time_budget=300)
     plan = prepare.prepare(settings, Second(rank=1, count=2)).plan
     assert (plan.seconds, plan.reserve, plan.validation) == (100, 5, 1)

@@ -1,33 +1,25 @@
 """Everything a training needs, made from its settings."""
 
 from dataclasses import dataclass
-from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from catsdogs.answering import Answering
 from catsdogs.errors import UsageError
-from catsdogs.export import CANDIDATES, CHECK_ON
-from catsdogs.familiarity import FIT_ON
 from catsdogs.files import digest_of
-from catsdogs.machine import crowding, seconds_alive
+from catsdogs.machine import crowding
 from catsdogs.nets.fast import Fast
 from catsdogs.nets.network import Network, at_once
 from catsdogs.nets.plain import Plain
 from catsdogs.nets.pretrained import Pretrained, takes_photos_of
 from catsdogs.nets.probe import FIT_ON as HEAD_PHOTOS
-from catsdogs.nets.quantised.learning import looks
-from catsdogs.nets.quantised.served import quantised
-from catsdogs.nets.quantised.steps import steps_by
 from catsdogs.nets.registry import build, smallest_side, variant_name
-from catsdogs.packed import Packed, PackedPhotos, open_packed
+from catsdogs.packed import PackedPhotos, open_packed
 from catsdogs.provenance import code_digest, versions
 from catsdogs.settings.training import TrainSettings
 from catsdogs.settings.versions import BucketSettings
-from catsdogs.statistics import statistics
 from catsdogs.storage import open_store
 from catsdogs.train import sight
 from catsdogs.train.batches import TrainingBatches
@@ -37,13 +29,9 @@ from catsdogs.train.initial import FEWEST, PHOTOS, fit_head, standardise, whiten
 from catsdogs.train.plan import Plan
 from catsdogs.train.processes import Processes
 from catsdogs.train.recipe import Recipe, recipe_for
+from catsdogs.train.reserve import divided
 from catsdogs.train.teacher import Teacher, ask, pupil
-from catsdogs.train.validation import seconds_a_photo
 
-SECONDS_AFTER = 3.5  # for calibration, export, plots and closing the run, what grows with the photos apart
-MARGIN = 1.35  # on the time of answering, which is measured once: it turned out up to 25 % longer
-DRIFT = 0.003  # of the budget: in a long time a machine changes its pace; of 15 minutes, one ended 1.0 s late without
-STATISTICS_ON = 4  # photos, to see how long those of one take
 HEAD_SHARE = 0.25  # of a time budget that fitting a head may take
 
 
@@ -89,7 +77,7 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
     if isinstance(network, Pretrained) and processes.from_first(state is None):
         _fit_head(network, photos, device, settings.time_budget, processes)
     # The first process alone measures: the others would take their waiting for other programs' work.
-    time = processes.done_by_first(lambda: _time(settings, network, photos, device))
+    time = processes.done_by_first(lambda: divided(settings, network, photos, device))
     plan = Plan(
         recipe=recipe, epochs=settings.epochs, batch_size=settings.batch_size,
         learning_rate=settings.learning_rate, seed=settings.seed,
@@ -156,57 +144,6 @@ def _head_photos(budget: float | None, network: Pretrained, photos: PackedPhotos
         return HEAD_PHOTOS
     each = crowding() * sight.seconds(network, photos.val, device)
     return min(HEAD_PHOTOS, int(HEAD_SHARE * budget / each))
-
-
-class _Time(NamedTuple):
-    left: float | None  # of the budget, for steps
-    reserve: float = 0.0  # for answering the photos and exporting the model
-    validation: float = 0.0  # of an epoch
-
-
-def _time(settings: TrainSettings, network: Network, photos: PackedPhotos, device: Device) -> _Time:
-    """Raises UsageError where less than a quarter of the budget is left."""
-    budget = settings.time_budget
-    if budget is None:
-        return _Time(None)
-    answering = Answering(_like_served(network, settings, photos.val), photos.val.pixels.shape[1], exact=device.exact)
-    validation, test = len(photos.val.labels), len(photos.test.labels)
-    exact = Device(torch.device("cpu"), torch.float32)
-    an_epoch = validation * seconds_a_photo(network, photos.val, device)
-    seconds = (
-        an_epoch  # the last one
-        + (validation + 2 * test + 2 * FIT_ON) * answering.seconds_a_photo(photos.val.pixels)  # figures, export
-        + 2 * FIT_ON * _statistics_seconds(photos.val)
-        + (settings.quantise * looks(network, photos.train.pixels) + CHECK_ON + len(photos.about.classes) * CANDIDATES)
-        * seconds_a_photo(network, photos.val, exact)
-        + 2 * answering.seconds_to_start)  # the engine for the figures, and that of the export
-    reserve = SECONDS_AFTER * crowding() + MARGIN * seconds + DRIFT * budget
-    left = budget - seconds_alive() - reserve
-    if left < budget / 4:
-        whatever_the_budget = budget - left - DRIFT * budget
-        raise UsageError(
-            f"--time-budget {budget:g}s is too short here: {budget - left:.0f} s of it go to starting, testing and "
-            f"exporting; give at least {whatever_the_budget / (3 / 4 - DRIFT):.0f}s."
-        )
-    return _Time(left, reserve, MARGIN * an_epoch)
-
-
-def _statistics_seconds(photos: Packed) -> float:
-    """Of one photo, for what is usual; the first one of a process takes longer."""
-    statistics(np.array(photos.pixels[:1]))
-    some = np.array(photos.pixels[:STATISTICS_ON])
-    started = perf_counter()
-    statistics(some)
-    return (perf_counter() - started) / len(some)
-
-
-def _like_served(network: Network, settings: TrainSettings, photos: Packed) -> Network:
-    """With steps by very few photos, to see how long it takes; in floats where it may come to that."""
-    found = quantised(network) if settings.quantise and not isinstance(network, Plain) else None
-    if found is None:
-        return network
-    found.take_steps(steps_by(found, photos.pixels, pixels=0))
-    return found
 
 
 def _key(
