@@ -24,6 +24,7 @@ LAYERS = [
     ["answering"],
     ["nets"],
     ["predictor", "packed"],
+    ["usual"],
     ["engine", "compiled", "traced"],
     ["integers"],
     ["ray_cluster", "pool", "figures", "provenance", "fixes", "alike", "doubt", "statistics", "mahalanobis"],

@@ -90,7 +90,7 @@ class Compiled:
         integers are not exact. Without `by_one`, one photo is answered like several."""
         whole = arithmetic != "float"
         exact = exact or whole and not integers.are_exact(arithmetic)
-        self._model, self._exact = model, exact
+        self._model, self._exact, self._made_for, self._threads = model, exact, arithmetic, threads
         self._options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
@@ -150,6 +150,10 @@ class Compiled:
             pixels = np.concatenate([*part, *[np.zeros_like(part[0])] * (TOGETHER - len(part))])
             answers = self.infer(pixels)
             yield pixels[:len(part)], {name: values[:len(part)] for name, values in answers.items()}
+
+    def in_float32(self) -> "Compiled":
+        """The same network once more, which takes a tenth of a second."""
+        return Compiled(self._model, self._made_for, self._threads, exact=True)
 
     @property
     def is_exact(self) -> bool:

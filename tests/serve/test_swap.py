@@ -13,7 +13,7 @@ import httpx2 as httpx
 import pytest
 
 from catsdogs.images import encode
-from catsdogs.predictor import Prediction
+from catsdogs.predictor import Prediction, Predictor
 from catsdogs.serve import swap
 from catsdogs.serve.errors import Refused
 from catsdogs.serve.service import Service
@@ -233,4 +233,55 @@ def test_how_many_photos_at_once_is_measured_anew_for_what_takes_over(
     assert serving.predictor().at_once == before
     asyncio.run(Swap(serving).reload())
     assert serving.predictor().at_once == after
+    serving.close()
+
+
+def integers_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServeSettings:
+    """A network in integers that takes 3 s a photo, and 1 s in float32."""
+    monkeypatch.setattr("catsdogs.integers.are_exact", lambda _: True)
+    monkeypatch.setattr(Predictor, "timed", lambda self: 1.0 if self.is_exact else 3.0)
+    return ServeSettings(
+        enable_real_model=True, model_path=write_tiny_model(tmp_path, arithmetic="int8"), threads=1, batch=1)
+
+
+def test_a_start_does_not_wait_for_the_choice_of_the_arithmetic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = integers_at(tmp_path, monkeypatch)
+    in_float32 = Predictor.in_float32
+    monkeypatch.setattr(Predictor, "in_float32", lambda _: pytest.fail("compiled before it could answer"))
+    loaded = load(settings)
+    monkeypatch.setattr(Predictor, "in_float32", in_float32)
+    serving = Service(settings, loaded)
+    assert not serving.predictor().is_exact
+    serving.choose(loaded)
+    assert serving.predictor().is_exact and serving.predictor().seconds == 1.0
+    serving.close()
+
+
+def test_what_takes_over_answers_in_the_arithmetic_that_was_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = integers_at(tmp_path, monkeypatch)
+    serving = Service(settings, load(settings))
+    before = serving.predictor()
+    asyncio.run(Swap(serving).reload())
+    assert not before.is_exact and serving.predictor().is_exact
+    serving.close()
+
+
+def test_where_nothing_can_be_measured_what_answers_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = integers_at(tmp_path, monkeypatch)
+
+    def fails(_: Predictor) -> Predictor:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(Predictor, "in_float32", fails)
+    loaded = load(settings)
+    serving = Service(settings, loaded)
+    serving.choose(loaded)
+    assert not serving.predictor().is_exact
+    assert "RuntimeError: no memory" in capsys.readouterr().err
     serving.close()

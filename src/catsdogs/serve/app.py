@@ -40,7 +40,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         watching = asyncio.create_task(Swap(service).watch()) if loaded.predictor else None
-        choosing = asyncio.create_task(asyncio.to_thread(service.choose_batch, loaded))
+        choosing = asyncio.create_task(asyncio.to_thread(service.choose, loaded))
         yield
         try:
             await choosing

@@ -14,7 +14,7 @@ from catsdogs.serve.heat import Explanation
 from catsdogs.serve.inference import Inference
 from catsdogs.serve.metrics import Metrics
 from catsdogs.serve.shared import Shared
-from catsdogs.serve.state import Current, Loaded, choose_batch, stub_prediction
+from catsdogs.serve.state import Current, Loaded, choose, stub_prediction
 from catsdogs.settings.serving import ServeSettings
 
 T = TypeVar("T")
@@ -29,10 +29,9 @@ class Service:
             self.inference = Inference(self.predictor, settings, self.metrics)
         self.say()
 
-    def choose_batch(self, loaded: Loaded) -> None:
-        """For the event loop, which answers several photos at once; threads take one at a time."""
-        if self.inference is not None and self.inference.on_loop:
-            choose_batch(loaded, self.settings)
+    def choose(self, loaded: Loaded) -> None:
+        """How it answers from here on. The event loop answers several photos at once; threads take one at a time."""
+        choose(loaded, self.settings, together=self.inference is not None and self.inference.on_loop)
 
     def say(self) -> None:
         """Tell the other processes what answers here, and what was refused."""

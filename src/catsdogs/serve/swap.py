@@ -55,7 +55,7 @@ class Swap:
 
     def _load(self) -> Loaded:
         loaded = load(self.service.settings)
-        self.service.choose_batch(loaded)
+        self.service.choose(loaded)
         return loaded
 
     def _listen(self) -> None:
