@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 from run import processor
 
-from catsdogs.compiled import onnx_path
+from catsdogs.model_file import onnx_path
 from catsdogs.export import export
 from catsdogs.images import Pixels, opened, square, upright_rgb
 from catsdogs.machine import give_back_large_memory

@@ -96,7 +96,7 @@ def sound(sender: Sender, count: int, seed: int) -> None:
 def summary(rows: list[list[str]]) -> str:
     head = ["phase", "requests", "answers", "5xx but 503, 504", "crashed", "memory after a tenth", "at the end", "time"]
     lines = ["# The service under fire", "", f"`python benchmarks/soak_serving.py`, {date.today()}, Python "
-             f"{platform.python_version()}. One process, one client; memory is anonymous memory (RssAnon).", "",
+             f"{platform.python_version()}. A process a core, one client; memory is anonymous (RssAnon), of all.", "",
              "| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
 

@@ -25,7 +25,7 @@ LAYERS = [
     ["nets"],
     ["predictor", "packed"],
     ["usual"],
-    ["engine", "compiled", "traced"],
+    ["engine", "compiled", "model_file", "traced"],
     ["integers"],
     ["ray_cluster", "pool", "figures", "provenance", "fixes", "alike", "doubt", "statistics", "mahalanobis"],
     ["champion", "clusters"],

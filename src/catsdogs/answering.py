@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from catsdogs.artifacts import LOGITS_NAME, Arithmetic
-from catsdogs.compiled import Compiled, Floats, parsed
+from catsdogs.compiled import Compiled, Floats
 from catsdogs.errors import CatsdogsError
 from catsdogs.images import Pixels
+from catsdogs.model_file import parsed
 from catsdogs.nets.network import Network, at_once
 from catsdogs.nets.quantised.network import Quantised
 from catsdogs.traced import traced

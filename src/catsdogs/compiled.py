@@ -1,4 +1,4 @@
-"""model.onnx -> its card and the network, compiled by OpenVINO for the outputs that are asked for.
+"""A network -> compiled by OpenVINO for the outputs that are asked for.
 
 Processors without fast 8-bit or 16-bit arithmetic are slower or wrong with it (bfloat16 emulated: 20 times slower; 8
 bits: sums that overflow, see integers.py), so that a network can be compiled in float32 as well.
@@ -6,23 +6,17 @@ bits: sums that overflow, see integers.py), so that a network can be compiled in
 
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from catsdogs import integers
-from catsdogs.artifacts import CARD_KEY, EVIDENCE_NAME, INPUT_NAME, LOGITS_NAME, PROBABILITIES_NAME, ModelCard
-from catsdogs.errors import CatsdogsError, ModelRefused
-from catsdogs.files import sha256_file
-from catsdogs.images import PREPARATION, Pixels
+from catsdogs.artifacts import EVIDENCE_NAME, INPUT_NAME
+from catsdogs.images import Pixels
 from catsdogs.openvino_alone import openvino
 
-REPAIR = "run `catsdogs package` again"
-
 Floats = npt.NDArray[np.float32]
-
 
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "LP_TRANSFORMS_MODE": "NO"}
 """Float32, also between the levels of a network in integers."""
@@ -152,8 +146,11 @@ class Compiled:
             yield pixels[:len(part)], {name: values[:len(part)] for name, values in answers.items()}
 
     def in_float32(self) -> "Compiled":
-        """The same network once more, which takes a tenth of a second."""
-        return Compiled(self._model, self._made_for, self._threads, exact=True)
+        """The same network once more, for as many photos at once; a tenth of a second for each number of them."""
+        exact = Compiled(self._model, self._made_for, self._threads, exact=True, by_one=self._by_one)
+        if TOGETHER in self._numbers:
+            exact.takes_together()
+        return exact
 
     @property
     def is_exact(self) -> bool:
@@ -162,6 +159,13 @@ class Compiled:
             "INFERENCE_PRECISION_HINT" not in self._options
             and self._compile(self._usual).get_property("INFERENCE_PRECISION_HINT")
             == openvino().Type.f32)
+
+    @property
+    def arithmetic(self) -> str:
+        """What it computes in."""
+        if self.is_exact:
+            return "float32"
+        return self._made_for if self._made_for != "float" else "bfloat16"
 
     def _compile(self, way: Way) -> Any:
         with self._lock:
@@ -177,74 +181,3 @@ class Compiled:
                 self._names[way] = [port.get_names() for port in compiled.outputs]  # an output may have several
                 self._compiled[way] = compiled
             return self._compiled[way]
-
-
-def open_model(path: Path) -> tuple[Any, ModelCard]:
-    """Read and check `model.onnx`; nothing is compiled yet. Raises ModelRefused."""
-    model = read_model(path)
-    card = card_of(model, path)
-    shapes = {name: port.get_partial_shape() for port in (*model.inputs, *model.outputs) for name in port.get_names()}
-    if not {INPUT_NAME, LOGITS_NAME, PROBABILITIES_NAME} <= shapes.keys():
-        raise ModelRefused(f"{path} has other inputs or outputs than this version serves: {REPAIR}.")
-    side = card.image_size
-    if shapes[INPUT_NAME] != openvino().PartialShape([-1, side, side, 3]):
-        raise ModelRefused(f"{path} takes no photos of {side} x {side} pixels, which its card promises: {REPAIR}.")
-    row = openvino().PartialShape([-1, len(card.classes)])
-    if shapes[LOGITS_NAME] != row or shapes[PROBABILITIES_NAME] != row:
-        raise ModelRefused(f"{path} names {len(card.classes)} classes but answers another number of them: {REPAIR}.")
-    return model, card
-
-
-def onnx_path(path: Path) -> Path:
-    """The model.onnx that `path` names, or the one beside the model.pt. Raises ModelRefused."""
-    if path.suffix not in (".pt", ".onnx"):
-        raise ModelRefused(f"{str(path)!r} is no model file: name a model.pt or a model.onnx with --model-path.")
-    found_at = path.with_suffix(".onnx")
-    try:
-        found = found_at.is_file()
-    except OSError as error:
-        raise ModelRefused(f"{found_at} cannot be read ({error.strerror}): name another --model-path.") from None
-    if not found:
-        raise ModelRefused(f"{found_at} does not exist: it is written by `catsdogs train`, or `catsdogs package`.")
-    return found_at
-
-
-def digest(path: Path) -> str:
-    try:
-        return sha256_file(path)
-    except FileNotFoundError:
-        raise ModelRefused(
-            f"{path} does not exist: run `catsdogs train`, or name the .onnx with --model-path."
-        ) from None
-    except OSError as error:
-        raise ModelRefused(f"{path} cannot be read ({error.strerror}): name another --model-path.") from None
-
-
-def read_model(path: Path) -> Any:
-    try:
-        return openvino().Core().read_model(path)
-    except RuntimeError as error:
-        reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")[:120]
-        raise ModelRefused(f"{path} is no readable ONNX file ({reason}): {REPAIR}.") from None
-
-
-def parsed(content: bytes) -> Any:
-    """An ONNX file of our own making."""
-    return openvino().Core().read_model(content)
-
-
-def card_of(model: Any, path: Path) -> ModelCard:
-    try:
-        text = model.get_rt_info(["framework", CARD_KEY]).astype(str)
-    except RuntimeError:
-        raise ModelRefused(f"{path} holds no model card of catsdogs: make it with `catsdogs package`.") from None
-    try:
-        card = ModelCard.parse(text, f"The model card of {path}", "`catsdogs package`")
-    except CatsdogsError as error:
-        raise ModelRefused(str(error)) from None
-    if card.preparation != PREPARATION:
-        raise ModelRefused(
-            f"{path} expects photos prepared as {card.preparation!r}, this version prepares as {PREPARATION!r}: "
-            "train again."
-        )
-    return card

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from catsdogs.artifacts import DISTANCE_NAME, EVIDENCE_NAME, LOGITS_NAME, PROBABILITIES_NAME, ModelCard
-from catsdogs.compiled import REPAIR, Compiled, Floats, card_of, digest, onnx_path, open_model, read_model
+from catsdogs.compiled import Compiled, Floats
 from catsdogs.doubt import Doubt, doubt
 from catsdogs.errors import BadImage, ModelRefused
 from catsdogs.images import MAX_PIXELS, Pixels, prepare
 from catsdogs.log import event
+from catsdogs.model_file import REPAIR, card_of, digest, onnx_path, open_model, read_model
 from catsdogs.statistics import statistics
 from catsdogs.usual import usual_of
 
@@ -126,6 +127,11 @@ class Predictor:
         """Whether it computes in float32."""
         return self._engine.is_exact
 
+    @property
+    def served_in(self) -> str:
+        """The arithmetic that it computes in: float32, bfloat16, int8 or int7."""
+        return self._engine.arithmetic
+
     def in_float32(self) -> "Predictor":
         return Predictor(self._engine.in_float32(), self.card)
 
@@ -140,10 +146,10 @@ class Predictor:
             self._engine, self.seconds = exact._engine, there
 
     def timed(self) -> float:
-        """Measures `seconds`, the least of some."""
+        """Measures `seconds`, the least of some and of what was measured before: others may want the processor now."""
         size = self.card.image_size
         pixels = np.zeros((1, size, size, 3), np.uint8)
-        least = float("inf")
+        least = self.seconds or float("inf")
         for _ in range(TIMED + 1):
             started = thread_time()  # with one thread to use, the engine works in this one; others may be busy
             self._engine.infer(pixels)
@@ -191,7 +197,7 @@ def load_checked(path: Path) -> Predictor:
 
 
 def load_right(path: Path) -> Predictor:
-    """The same before anything is measured, which takes a fifth of a second: what answers at a start.
+    """The same before another arithmetic is compared, which takes a fifth of a second: what answers first.
 
     In float32 where the processor's integers are not exact, and where its coarser arithmetic answers a golden photo
     otherwise, as it does for networks that were hardly trained. Raises ModelRefused where float32 does not agree

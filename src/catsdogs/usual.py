@@ -3,9 +3,9 @@
 import numpy as np
 
 from catsdogs.artifacts import ModelCard
-from catsdogs.compiled import REPAIR
 from catsdogs.errors import ModelRefused
 from catsdogs.mahalanobis import Classes
+from catsdogs.model_file import REPAIR
 from catsdogs.statistics import statistics
 
 

@@ -7,6 +7,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from catsdogs.images import encode
+from catsdogs.serve.metrics import Together
+from catsdogs.serve.shared import Shared
 from catsdogs.serve.start import start
 from catsdogs.settings.serving import ServeSettings
 from tests.models import colour_photo
@@ -65,3 +67,11 @@ def test_every_answer_names_request_and_model_and_no_server(model_path: Path) ->
             assert answer.headers["X-Request-ID"] and answer.headers["X-Model-Version"] == version
             assert answer.headers["X-Content-Type-Options"] == "nosniff" and "server" not in answer.headers
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def test_a_file_of_counters_that_goes_while_they_are_added_up_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a process that has just ended: it was listed, and is gone before it is looked at."""
+    (tmp_path / "gauge_livesum_1.db").symlink_to(tmp_path / "gone")
+    assert list(Together(Shared(tmp_path, 0)).collect()) == []

@@ -91,3 +91,15 @@ def test_the_model_card_says_when_it_is_unsure(client: TestClient) -> None:
     assert blank["unsure"] is True and "unlike those of the training" in blank["reason"]
     counted = client.get("/metrics").text
     assert 'catsdogs_unsure_total{reason="unfamiliar"}' in counted
+
+
+def test_a_picture_may_have_as_many_pixels_as_a_photo_to_predict(
+    model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catsdogs.serve.heat.MAX_PIXELS", 1)  # nothing may go by what is usual
+    settings = ServeSettings(enable_real_model=True, model_path=model_path, max_pixels=900 * 600)
+    with TestClient(start(settings)) as client:
+        for size, status in ((900, 600), 200), ((901, 600), 413):
+            photo = {"file": ("p", encoded(picture(3, size)))}
+            assert client.post("/predict", files=photo).status_code == status
+            assert client.post("/explain?format=png", files=photo).status_code == status

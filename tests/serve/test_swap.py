@@ -1,22 +1,28 @@
 """A model that takes over while the service answers."""
 
 import asyncio
+import gc
 import os
 import shutil
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
+from fastapi.testclient import TestClient
 
+from catsdogs.compiled import Compiled
 from catsdogs.images import encode
 from catsdogs.predictor import Prediction, Predictor
 from catsdogs.serve import swap
+from catsdogs.serve.app import create_app
 from catsdogs.serve.errors import Refused
 from catsdogs.serve.service import Service
+from catsdogs.serve.start import start
 from catsdogs.serve.state import Loaded, load
 from catsdogs.serve.swap import Swap
 from catsdogs.settings.serving import ServeSettings
@@ -85,8 +91,8 @@ def test_a_new_model_takes_over_and_no_request_is_lost(address: str, models: dic
             thread.join()
     assert {status for status, _ in seen} == {200} and {name for _, name in seen} == {before, after}
     assert seen[-1][1] == after
-    metrics = httpx.get(f"{address}/metrics").text
-    assert f'catsdogs_model_info{{variant="baseline",version="{after}"}} 1.0' in metrics
+    metrics, served_in = httpx.get(f"{address}/metrics").text, httpx.get(f"{address}/model").json()["served_in"]
+    assert f'catsdogs_model_info{{served_in="{served_in}",variant="baseline",version="{after}"}} 1.0' in metrics
     assert "catsdogs_model_swapped_total 1.0" in metrics and "catsdogs_model_refused_total 0.0" in metrics
     assert f'version="{before}"' in metrics  # what it answered stays counted under its name
 
@@ -285,3 +291,49 @@ def test_where_nothing_can_be_measured_what_answers_goes_on(
     assert not serving.predictor().is_exact
     assert "RuntimeError: no memory" in capsys.readouterr().err
     serving.close()
+
+
+def test_the_arithmetic_is_chosen_right_after_the_start_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = integers_at(tmp_path, monkeypatch)
+    with TestClient(start(settings)) as client:
+        until(lambda: client.get("/model").json()["served_in"] == "float32")
+        until(lambda: 'served_in="float32"' in client.get("/metrics").text)
+        assert client.get("/model").json()["arithmetic"] == "int8"
+
+
+def test_a_batch_that_was_asked_for_is_compiled_before_the_other_arithmetic_takes_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the first photos that wait together would wait for that, and with them the event loop."""
+    settings = integers_at(tmp_path, monkeypatch).model_copy(update={"batch": 4})
+    loaded = load(settings)
+    serving = Service(settings, loaded)
+    serving.choose(loaded)
+    monkeypatch.setattr(Compiled, "_compile", lambda *_: pytest.fail("compiled for an answer"))
+    pixels = [colour_photo(0, seed)[None] for seed in range(4)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Compiled, "is_exact", True)
+        assert len(serving.predictor().answers(pixels)) == 4
+    serving.close()
+
+
+def test_a_model_that_was_taken_over_from_is_let_go(models: dict[str, Path]) -> None:
+    """The first one too: its network takes tens of megabytes."""
+    settings = ServeSettings(enable_real_model=True, model_path=models["serving"], reload_seconds=0.05)
+    loaded = load(settings)
+    assert loaded.predictor is not None
+    first, version = weakref.ref(loaded.predictor), loaded.version
+    app = create_app(settings, loaded, None)
+    del loaded
+    with TestClient(app) as client:
+        assert client.post("/predict", files={"file": ("p", encode(colour_photo(0, 1)))}).status_code == 200
+        place(models["second"], models["serving"])
+        until(lambda: client.get("/readyz").headers["X-Model-Version"] != version)
+
+        def gone() -> bool:
+            gc.collect()
+            return first() is None
+
+        until(gone)

@@ -11,8 +11,11 @@ import httpx2 as httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from catsdogs.images import encode
+from catsdogs.serve import json_body
 from catsdogs.serve.errors import Refused
 from catsdogs.serve.service import Service
 from catsdogs.serve.start import start
@@ -253,3 +256,47 @@ def test_the_examples_of_the_description_are_answered(client: TestClient) -> Non
     for path in ("/predict", "/v2/models/{name}/infer"):
         example = paths[path]["post"]["requestBody"]["content"]["application/json"]["example"]
         assert client.post(path.replace("{name}", "catsdogs"), json=example).status_code == 200
+
+
+@given(st.binary(max_size=40), st.lists(st.tuples(st.integers(0, 60), st.sampled_from("=A@ \n\u00e9")), max_size=2))
+@example(b"12345", [])
+@example(b"1", [(4, "A"), (5, "A")])
+def test_base64_in_pieces_is_what_it_is_in_one_go(data: bytes, odd: list[tuple[int, str]]) -> None:
+    """Of 8 characters here: padding within, blanks and other letters are refused wherever they stand."""
+    said = text(data)
+    for place, letter in odd:
+        said = said[:place] + letter + said[place:]
+    try:
+        expected: bytes | None = base64.b64decode(said, validate=True)
+    except ValueError:
+        expected = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_body, "IN_ONE_GO", 8)
+        try:
+            found: bytes | None = json_body.photo_bytes(said, 1000)
+        except Refused as refused:
+            assert (refused.status, expected) == (400, None)
+            found = None
+    assert found == expected
+
+
+@pytest.mark.parametrize("path", ["/predict", INFER])
+def test_much_base64_is_decoded_off_the_event_loop(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Where everybody else's requests would wait for it, readiness among them."""
+    where: list[str] = []
+
+    def decoded(data: str, **how: Any) -> bytes:
+        try:
+            asyncio.get_running_loop()
+            where.append("loop")
+        except RuntimeError:
+            where.append("thread")
+        return b"no photo"
+
+    monkeypatch.setattr(json_body.base64, "b64decode", decoded)
+    large = "A" * (json_body.LARGE + 4)
+    body = {"image": large} if path == "/predict" else tensor("photos", "BYTES", [1], [large])
+    assert client.post(path, json=body).status_code == 400
+    assert where == ["thread"]

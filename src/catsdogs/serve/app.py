@@ -34,13 +34,14 @@ def create_app(
 ) -> FastAPI:
     """The app for these settings and a model that was checked, or the stub. `keys`: None where everybody may ask."""
     service = Service(settings, loaded, shared)
+    del loaded  # once another model has taken over, nothing may hold it
     # It would write bare lines about broken forms, with bytes of theirs, among those in JSON: 400 says enough.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watching = asyncio.create_task(Swap(service).watch()) if loaded.predictor else None
-        choosing = asyncio.create_task(asyncio.to_thread(service.choose, loaded))
+        watching = asyncio.create_task(Swap(service).watch()) if service.current.predictor else None
+        choosing = asyncio.create_task(_choose(service))
         yield
         try:
             await choosing
@@ -76,6 +77,11 @@ def create_app(
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     return app
+
+
+async def _choose(service: Service) -> None:
+    await asyncio.to_thread(service.choose, service.current.loaded)
+    service.say()
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

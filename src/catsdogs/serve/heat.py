@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from catsdogs.compiled import Floats
-from catsdogs.images import opened, upright_rgb
+from catsdogs.images import MAX_PIXELS, opened, upright_rgb
 from catsdogs.predictor import Prediction
 
 LONGEST_SIDE = 512  # of the picture; encoding a larger one takes longer than the prediction
@@ -23,16 +23,18 @@ class Explanation:
     png: bytes | None
 
 
-def explained(prediction: Prediction, evidence: Floats, photo: bytes | None) -> Explanation:
+def explained(
+    prediction: Prediction, evidence: Floats, photo: bytes | None, max_pixels: int = MAX_PIXELS
+) -> Explanation:
     """Scale the evidence to at most 1, and lay it over the encoded photo where there is one. Raises BadImage."""
     strength = float(np.abs(evidence).max())
     grid = (evidence / strength if strength > 0 else evidence).astype(np.float32)
-    return Explanation(prediction, grid, strength, overlay(photo, grid) if photo is not None else None)
+    return Explanation(prediction, grid, strength, overlay(photo, grid, max_pixels) if photo else None)
 
 
-def overlay(photo: bytes, grid: Floats) -> bytes:
-    """PNG of the upright photo, at most 512 pixels a side, coloured by a grid of -1 to 1."""
-    with opened(photo) as image:
+def overlay(photo: bytes, grid: Floats, max_pixels: int = MAX_PIXELS) -> bytes:
+    """PNG of the upright photo, at most 512 pixels a side, coloured by a grid of -1 to 1. Raises BadImage."""
+    with opened(photo, max_pixels) as image:
         image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
         base = upright_rgb(image)
     base.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)

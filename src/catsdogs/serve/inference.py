@@ -70,7 +70,7 @@ class Inference:
             if not predictor.explains:
                 raise Refused(404, "no-evidence", "This model cannot explain itself: run `catsdogs package` again.")
             prediction, evidence = predictor.explain(self._prepare(predictor, data))
-            return explained(prediction, evidence, data if picture else None)
+            return explained(prediction, evidence, data if picture else None, self.max_pixels)
 
         explanation: Explanation = await self._queued(alone=work)
         return explanation

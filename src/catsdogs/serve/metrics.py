@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.metrics_core import InfoMetricFamily, Metric
@@ -41,10 +42,17 @@ class Together(Collector):
         self.folder = shared.folder
 
     def collect(self) -> Iterable[Metric]:
-        # A file is empty for the moment in which a process makes it.
-        files = [str(path) for path in self.folder.glob("*.db") if path.stat().st_size]
+        files = [str(path) for path in self.folder.glob("*.db") if _holds_something(path)]
         merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
         return merged
+
+
+def _holds_something(path: Path) -> bool:
+    """It is empty for the moment in which a process makes it, and gone once one has ended."""
+    try:
+        return bool(path.stat().st_size)
+    except FileNotFoundError:
+        return False
 
 
 class Models(Collector):
@@ -57,8 +65,9 @@ class Models(Collector):
         model = InfoMetricFamily("catsdogs_model", "The model that answers.")
         refusal = InfoMetricFamily("catsdogs_model_refusal", "Why the last new model file was refused.")
         said = self.board.all()
-        for version, variant in sorted({(one.version, one.variant) for one in said if one.version and one.variant}):
-            model.add_metric([], {"version": version, "variant": variant})
+        for version, variant, arithmetic in sorted({(one.version, one.variant, one.served_in) for one in said
+                                                    if one.version and one.variant and one.served_in}):
+            model.add_metric([], {"version": version, "variant": variant, "served_in": arithmetic})
         for reason in sorted({one.refused.reason[:300] for one in said if one.refused}):
             refusal.add_metric([], {"reason": reason})
         yield from (model, refusal)

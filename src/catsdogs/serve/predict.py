@@ -7,7 +7,7 @@ from fastapi import FastAPI, Header, Query, Request, Response
 
 from catsdogs.predictor import Prediction
 from catsdogs.serve.errors import Refused
-from catsdogs.serve.json_body import PhotoBody, parsed, photo_bytes
+from catsdogs.serve.json_body import PhotoBody, parsed, photo_of
 from catsdogs.serve.openapi import BATCH_BODY, EXPLAIN_ANSWERS, PHOTO_BODY, refusals
 from catsdogs.serve.schemas import BatchAnswer, BatchEntry, ExplainAnswer, PredictAnswer
 from catsdogs.serve.service import Service
@@ -73,7 +73,7 @@ def predict_routes(app: FastAPI, service: Service) -> None:
 async def _photo(request: Request, service: Service) -> bytes:
     if content_type(request) == "application/json":
         body = await parsed(request, PhotoBody, invalid=422)
-        return photo_bytes(body.image, service.settings.max_upload_bytes)
+        return await photo_of(body.image, service.settings.max_upload_bytes)
     return await uploaded(request)
 
 

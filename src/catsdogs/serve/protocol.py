@@ -130,7 +130,7 @@ def protocol_routes(app: FastAPI, service: Service) -> None:
             request.state.charge(len(pixels) - 1)
             answers = await service.several(service.classify, [pixels[i:i + 1] for i in range(len(pixels))])
         elif tensor.name == PHOTOS:
-            photos = photos_of(tensor, most, service.settings.max_upload_bytes)
+            photos = await run_in_threadpool(photos_of, tensor, most, service.settings.max_upload_bytes)
             request.state.charge(len(photos) - 1)
             answers = await service.several(service.predict, photos)
         else:

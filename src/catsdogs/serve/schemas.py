@@ -92,6 +92,9 @@ class ModelAnswer(Answer):
     image_size: int
     preparation: str
     arithmetic: str = Field(description="int8, int7: the network was made for 8-bit integers, or with weights of 7.")
+    served_in: str = Field(description="The arithmetic that answers here: what the network was made for, bfloat16, or "
+                                       "float32, chosen by measurement right after the start.")
+    photos_at_once: int = Field(description="That the network answers together where so many wait, chosen likewise.")
     temperature: float
     unsure_below: Annotated[float, Field(description="Answers of a lower confidence are unsure.")]
     familiarity: FamiliarityAnswer | None

@@ -23,6 +23,7 @@ class Said:
 
     version: str | None
     variant: str | None
+    served_in: str | None
     refused: Refusal | None
 
 
@@ -30,17 +31,17 @@ class Board:
     """Each process says which model it answers with and what it refused, so that whichever is asked tells of all."""
 
     def __init__(self, shared: Shared | None) -> None:
-        self.shared, self.mine = shared, Said(None, None, None)
+        self.shared, self.mine = shared, Said(None, None, None, None)
 
     def say(self, model: ModelAnswer | None, refused: Refusal | None) -> None:
-        self.mine = Said(model.version if model else None, model.variant if model else None, refused)
+        self.mine = Said(None, None, None, refused) if model is None else Said(
+            model.version, model.variant, model.served_in, refused)
         if self.shared is None:
             return
         path = board_file(self.shared.folder, self.shared.number)
         beside = path.with_suffix(".new")
         try:
-            beside.write_text(json.dumps({"version": self.mine.version, "variant": self.mine.variant,
-                                          "refused": refused.model_dump() if refused else None}))
+            beside.write_text(json.dumps(vars(self.mine) | {"refused": refused.model_dump() if refused else None}))
             os.replace(beside, path)
         except OSError as error:  # of a full disk: this process answers all the same
             event("not told to the other processes", reason=str(error))
@@ -56,8 +57,7 @@ class Board:
                     said = json.loads(path.read_bytes())
                 except FileNotFoundError:
                     continue  # it has just ended
-                found.append(Said(said["version"], said["variant"],
-                                  Refusal(**said["refused"]) if said["refused"] else None))
+                found.append(Said(**said | {"refused": Refusal(**said["refused"]) if said["refused"] else None}))
         return found
 
     def refused(self) -> Refusal | None:

@@ -54,7 +54,8 @@ class Current:
             return None
         card = self.predictor.card
         return ModelAnswer(
-            version=card.version, golden_photos=len(card.golden), explains=self.predictor.explains,
+            version=card.version, served_in=self.predictor.served_in, photos_at_once=self.predictor.at_once,
+            golden_photos=len(card.golden), explains=self.predictor.explains,
             refused=self.refusal, **card.model_dump(mode="json", exclude=NOT_SHOWN),
         )
 
@@ -80,8 +81,6 @@ def choose(loaded: Loaded, settings: ServeSettings, *, together: bool) -> None:
         loaded.predictor.choose()
         if together and settings.batch == 0:
             loaded.predictor.at_once = best_batch(loaded.predictor)
-        elif settings.batch > 1:
-            loaded.predictor.takes_together()  # also in what was chosen
     except Exception as error:  # of the engine, or for want of memory: what answers now goes on
         event("not_measured", because=f"{type(error).__name__}: {error}"[:300])
     give_back_free_memory()
