@@ -3,14 +3,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from catsdogs.packed import PackedPhotos
 from catsdogs.reports import TrainingMetrics
+from catsdogs.train.batches import TrainingBatches
 from catsdogs.train.processes import Processes
 from catsdogs.train.stage import train
 from tests.backbones import write_resnet
-from tests.models import train_settings
+from tests.models import SIZE, train_settings
 
 
 def test_parts_are_everything_once() -> None:
@@ -48,3 +51,39 @@ def test_two_processes_train_what_one_does(data_dir: Path, tmp_path: Path, varia
         assert two.history[0].train_loss == pytest.approx(alone.metrics.history[0].train_loss, abs=1e-3)
     else:  # normalisation sees half a batch in each process, so that only the outcome is alike
         assert two.history[-1].train_loss == pytest.approx(alone.metrics.history[-1].train_loss, abs=0.15)
+        assert two.history[-1].val_loss == pytest.approx(alone.metrics.history[-1].val_loss, abs=0.15)
+
+
+def test_every_part_of_a_batch_and_every_piece_of_a_step_shows_all_classes(photos: PackedPhotos) -> None:
+    """The split is sorted by class; batch normalisation goes by what it sees together."""
+    train = photos.train
+    assert np.array_equal(train.labels, np.sort(train.labels))
+    for count in (1, 2):
+        for rank in range(count):
+            batches = TrainingBatches(train, 32, 1, processes=Processes(rank, count))
+            for number in range(len(batches) - 1):
+                _, labels = batches.get(1, number, SIZE)
+                for piece in labels.split(16):
+                    assert 0.1 < piece.float().mean() < 0.9
+
+
+def test_what_normalisation_has_seen_is_the_same_in_all_processes_and_of_all_photos(tmp_path: Path) -> None:
+    """One process sees zeros and the other ones: together 0.5 on average."""
+    script = tmp_path / "both.py"
+    script.write_text(
+        "import torch\n"
+        "from catsdogs.train.processes import joined\n"
+        "with joined(on_gpu=False) as processes:\n"
+        "    network = torch.nn.BatchNorm2d(3, momentum=1.0)\n"
+        "    network(torch.full((4, 3, 2, 2), float(processes.rank))).sum().backward()\n"
+        "    processes.sum_gradients(network)\n"
+        "    print('saw', network.running_mean.tolist(), network.bias.grad.tolist(), flush=True)\n"
+        "    network.eval()\n"
+        "    processes.sum_gradients(network)\n"
+        "    print('left', network.running_mean.tolist(), flush=True)\n")
+    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+                           str(script)], env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("saw [0.5, 0.5, 0.5] [32.0, 32.0, 32.0]") == 2
+    assert done.stdout.count("left [0.5, 0.5, 0.5]") == 2

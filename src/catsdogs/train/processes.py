@@ -38,15 +38,21 @@ class Processes:
         return slice(total * self.rank // self.count, total * (self.rank + 1) // self.count)
 
     def sum_gradients(self, *networks: torch.nn.Module) -> None:
-        """Replace every gradient by its sum over the processes, in one message."""
+        """Replace every gradient by its sum over the processes, and what normalisation has seen so far by its mean, in
+        one message: the first process, which is the one that saves, has seen only its own part of the photos."""
         if self.count == 1:
             return
         weights = [weight for network in networks for weight in network.parameters() if weight.requires_grad]
         gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
-        together = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        seen = [values for network in networks for values in _seen(network)]
+        together = torch.cat([*(gradient.reshape(-1) for gradient in gradients),
+                              *((values / self.count).reshape(-1) for values in seen)])
         distributed.all_reduce(together)
-        for weight, total in zip(weights, torch.split(together, [weight.numel() for weight in weights]), strict=True):
+        parts = torch.split(together, [tensor.numel() for tensor in (*weights, *seen)])
+        for weight, total in zip(weights, parts, strict=False):
             weight.grad = total.view(weight.shape).contiguous(memory_format=_format(weight))
+        for values, mean in zip(seen, parts[len(weights):], strict=True):
+            values.copy_(mean.view(values.shape))
 
     def total(self, *values: float) -> list[float]:
         """The sum of each value over the processes."""
@@ -109,6 +115,13 @@ def joined(on_gpu: bool) -> Iterator[Processes]:
     finally:
         if distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+def _seen(network: torch.nn.Module) -> Iterator[torch.Tensor]:
+    """Means and variances over the batches so far, of layers that are still learning them."""
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) and layer.training:
+            yield from (values for values in (layer.running_mean, layer.running_var) if values is not None)
 
 
 def _format(weight: torch.Tensor) -> torch.memory_format:
