@@ -50,6 +50,19 @@ def test_the_same_model_always_passes(data_dir: Path, good: Path) -> None:
     assert judged(data_dir, good, good, margin=0.001).passed  # for which the photos are far too few
 
 
+def test_a_broken_export_of_the_champions_own_weights_is_refused(data_dir: Path, good: Path, tmp_path: Path) -> None:
+    """Two files of one model.pt: its digest is the same, their answers are not."""
+    result = judged(data_dir, model(tmp_path / "exported", biased=1.2), good, min_accuracy=0.5, min_slice_accuracy=0.0)
+    assert result.report.champion is not None and result.report.challenger.version == result.report.champion.version
+    assert broken(result) == {"not worse"}
+
+
+def test_a_slower_model_is_refused(data_dir: Path, good: Path, tmp_path: Path) -> None:
+    """A model of microseconds against one that reads a thousand times as many pixels."""
+    slow = model(tmp_path / "slow", image_size=256, height=256, width=256, model_digest="b" * 64)
+    assert broken(judged(data_dir, slow, good)) == {"latency"}
+
+
 def test_a_worse_model_is_refused_with_the_reason(data_dir: Path, good: Path, tmp_path: Path) -> None:
     result = judged(data_dir, model(tmp_path / "biased", biased=1.2, model_digest="b" * 64), good,
                     min_accuracy=0.5, min_slice_accuracy=0.0)

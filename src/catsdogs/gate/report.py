@@ -14,7 +14,7 @@ class Slice(Document):
 class Paired(Document):
     """The paired test; `gate/paired.py` states the hypothesis."""
 
-    photos: int
+    photos: int  # that the champion answered
     lost: int  # right by the champion, wrong by the challenger
     gained: int  # the other way round
     difference: float  # of the accuracies, challenger less champion
@@ -56,7 +56,7 @@ class GateReport(Document):
     splits_digest: str | None  # of the test photos; None over HTTP
     challenger: Subject
     champion: Subject | None
-    paired: Paired | None  # None without a champion
+    paired: Paired | None  # None without a champion, or where it left too many photos unanswered
     checks: list[Check]
 
     def table(self) -> str:

@@ -13,6 +13,7 @@ from catsdogs.artifacts import EvalRow, read_eval_batch
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.evaluate.client import Client, Reply, connected, json_object
 from catsdogs.gate.judge import Answered
+from catsdogs.log import event
 
 CHAMPION_SECONDS = 10.0  # to answer at all; a champion that does not cannot be compared with
 
@@ -64,13 +65,16 @@ async def ask_both(
     candidate: str, champion: str | None, photos: Sequence[Photo], *, concurrency: int, timeout: float,
 ) -> tuple[Answered, Answered | None, list[str]]:
     """Answers of both, and why the candidate did not answer, where it did not. The champion is None where there is
-    none, or where it answers nobody: then it cannot be compared with, which the third list does not say."""
+    none, or where it answers nobody: then it cannot be compared with, which the third list does not say. Why it left
+    single photos out is an event."""
     async with connected(candidate, timeout, concurrency) as new:
         if champion is None:
             found = await _ask([new], photos, concurrency)
             return *(await _answered(new, found[0]), None), _errors(found[0])
         async with connected(champion, timeout, concurrency) as old:
             found = await _ask([new, old], photos, concurrency)
+            for reason in _errors(found[1]):
+                event("champion_unanswered", because=reason)
             return await _answered(new, found[0]), await _answered(old, found[1]), _errors(found[0])
 
 
@@ -123,7 +127,7 @@ def _errors(asked: Sequence[Asked]) -> list[str]:
 
 
 async def _answered(client: Client, asked: Sequence[Asked]) -> Answered:
-    """A photo that was not answered counts as a wrong answer without confidence."""
+    """A photo that was not answered is a wrong answer without confidence; of the champion's, `judge` compares none."""
     about = await model_of(client)
     times = [1000 * one.seconds for one in asked if not one.error]
     return Answered(

@@ -24,7 +24,7 @@ class GateLimits(Settings):
     max_calibration_error: Share = 0.15
     """Refuse a challenger whose confidence is further from its accuracy (expected calibration error)."""
     max_latency_ratio: Annotated[float, Field(ge=1)] = 1.5
-    """Refuse a challenger that takes so many times as long as the champion."""
+    """Refuse a challenger that takes so many times as long as the champion; 0.1 ms more is never too much."""
 
 
 class GateSettings(GateLimits):
@@ -37,7 +37,8 @@ class GateSettings(GateLimits):
     champion: Path | None = None
     """Model to compare with; without one, only the limits count."""
     data_dir: Path = Path("data/processed")
-    """Folder written by preprocess: its test split is what both are asked."""
+    """Folder written by preprocess, with the seed and ratios that the challenger was trained with: its test split is
+    what both are asked."""
     output_json: Path = Path("artifacts/gate.json")
     """Report to write, also when the challenger is refused."""
     max_latency_ms: Annotated[float, Field(gt=0)] = 100.0
