@@ -1,6 +1,8 @@
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -229,6 +231,30 @@ def test_sigterm_during_the_last_validation_stops_before_the_export(
         patched.setattr("catsdogs.train.loop.watched", lambda: nullcontext(interruption))
         trained(photos, epochs=1, checkpoint=Told(tmp_path, "key"))
     assert trained(photos, epochs=1, checkpoint=Checkpoint(tmp_path, "key")).steps == 5
+
+
+@pytest.mark.parametrize("limit", [{"epochs": 2}, {"seconds": 1e-4}])  # the second is over after one step
+def test_sigterm_gives_up_a_validation_which_is_made_up_for(
+    photos: PackedPhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: dict[str, Any]
+) -> None:
+    """Answering the photos of a large network may take longer than a machine has left to live."""
+    undisturbed = trained(photos, variant="fast", **limit)
+    checkpoint, rows, interruption = Checkpoint(tmp_path, "key"), list[Epoch](), Interruption()
+
+    def batches(*arguments: Any) -> Iterator[Any]:
+        interruption.asked = True  # while the validation is under way
+        yield from evaluation_batches(*arguments)
+
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr("catsdogs.train.loop.watched", lambda: nullcontext(interruption))
+        patched.setattr("catsdogs.train.validation.evaluation_batches", batches)
+        trained(photos, variant="fast", checkpoint=checkpoint, after_epoch=rows.append, **limit)
+    assert rows == []
+    resumed = trained(photos, variant="fast", checkpoint=checkpoint, after_epoch=rows.append, **limit)
+    assert [row.epoch for row in rows] == [row.epoch for row in undisturbed.history]
+    assert [(row.train_loss, row.val_loss) for row in rows] == [
+        (row.train_loss, row.val_loss) for row in undisturbed.history]
+    assert all(torch.equal(one, other) for one, other in zip(weights(resumed), weights(undisturbed), strict=True))
 
 
 def test_the_part_of_a_process_that_has_no_photo_of_a_batch(photos: PackedPhotos) -> None:

@@ -38,7 +38,7 @@ class Diverged(CatsdogsError):
 
 
 class _Abandoned(Exception):
-    """A step was given up half-way: the network is as it was before."""
+    """A step or a validation was given up half-way: the network is as it was before."""
 
 
 def fit(
@@ -63,14 +63,17 @@ def fit(
     for row in training.history:
         after_epoch(row)
     batches = TrainingBatches(train, plan.batch_size, plan.seed, plan.recipe.augmentation, processes, device.device)
-    held_out = Pixels(val, device.device)
     keeper = _Keeper(training, checkpoint, processes)
+    held_out = Pixels(val, device.device)
     whole, rest = divmod(training.steps, len(batches))
     seen = whole * len(train.labels) + sum(map(batches.count, range(rest)))
     left = plan.epochs * len(train.labels) - seen if plan.seconds is None else 0
     before, pace, slower = time.perf_counter(), Pace(), 1.0
-    owed = processes.from_first(not training.best)  # also where a shorter time is left than when it was saved: a step
     with watched() as interruption, progress("train", left, unit="images") as bar:
+        if training.owed:
+            keeper.end_epoch(batches, held_out, device, plan, after_epoch, interruption)
+        # Also where a shorter time is left than when it was saved: a step
+        owed = processes.from_first(not training.best)
         while (done := plan.done(training.steps, len(batches), training.seconds, slower)) < 1 or owed:
             number, step = divmod(training.steps, len(batches))
             training.scale_rates(plan.recipe.rate(done))
@@ -99,14 +102,8 @@ def fit(
             ended = plan.done(training.steps, len(batches), training.seconds, slower) == 1
             owed = owed and not ended
             if step + 1 == len(batches) or ended:
-                if processes.first and (ended or keeper.can_validate(plan)):
-                    row = keeper.validated(held_out, device, number + 1, seen=sum(map(batches.count, range(step + 1))))
-                    _check_finite(row.val_loss, f"on the validation photos after epoch {number + 1}",
-                                  plan.learning_rate)
-                    training.note(row)
-                    after_epoch(row)
-                training.epoch_loss = training.epoch_seconds = 0.0
-                keeper.save()
+                training.owed = processes.first and (ended or keeper.can_validate(plan))
+                keeper.end_epoch(batches, held_out, device, plan, after_epoch, interruption)
             elif keeper.due():
                 keeper.save()
             if asked:
@@ -122,7 +119,8 @@ class _Keeper:
     """Validates and saves, in the first process."""
 
     def __init__(self, training: Training, checkpoint: Checkpoint, processes: Processes) -> None:
-        self.training, self.checkpoint, self.first = training, checkpoint, processes.first
+        self.training, self.checkpoint = training, checkpoint
+        self.first, self.alone = processes.first, processes.count == 1
         self._saved, self._validation_seconds, self._last_validation = time.monotonic(), 0.0, 0.0
 
     def due(self) -> bool:
@@ -146,9 +144,35 @@ class _Keeper:
         return (self._validation_seconds + cost < VALIDATION_SHARE * passed
                 and plan.done(self.training.steps, 1, passed + cost) < 1)
 
-    def validated(self, val: Pixels, device: Device, number: int, seen: int) -> Epoch:
+    def end_epoch(
+        self, batches: TrainingBatches, val: Pixels, device: Device, plan: Plan,
+        after_epoch: Callable[[Epoch], None], interruption: Interruption
+    ) -> None:
+        """After the last step of an epoch, or of the training: validate, where that is owed, and save.
+
+        Raises Stopped after SIGTERM: of a large network it takes longer than a machine may wait. It is then still owed.
+        """
+        training = self.training
+        if self.first and training.owed:
+            number, step = divmod(training.steps - 1, len(batches))
+            try:
+                row = self.validated(val, device, number + 1, sum(map(batches.count, range(step + 1))), interruption)
+            except _Abandoned:
+                self.stop()
+            _check_finite(row.val_loss, f"on the validation photos after epoch {number + 1}", plan.learning_rate)
+            training.note(row)
+            after_epoch(row)
+        training.owed = False
+        training.epoch_loss = training.epoch_seconds = 0.0
+        self.save()
+
+    def validated(self, val: Pixels, device: Device, number: int, seen: int, interruption: Interruption) -> Epoch:
+        def go_on() -> None:
+            if interruption.asked and self.alone:  # others wait for this process's next step
+                raise _Abandoned
+
         started, training = time.perf_counter(), self.training
-        logits = answers(training.average.network, val, device)
+        logits = answers(training.average.network, val, device, go_on)
         self._last_validation = time.perf_counter() - started
         self._validation_seconds += self._last_validation
         return Epoch(

@@ -29,6 +29,7 @@ class Training:
     input_seconds: float = 0.0  # of `step_seconds`, spent on making batches
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     best_place: int = 0  # of the best row in the history, from 1
+    owed: bool = False  # a validation, after the last step
     history: list[Epoch] = field(default_factory=list)
 
     @classmethod
@@ -95,7 +96,8 @@ class Training:
         self.history = [Epoch(**row) for row in state["history"]]
 
 
-_NUMBERS = ("steps", "seconds", "step_seconds", "epoch_loss", "epoch_seconds", "input_seconds", "best_place")
+_NUMBERS = ("steps", "seconds", "step_seconds", "epoch_loss", "epoch_seconds", "input_seconds", "best_place",
+            "owed")
 
 
 def _rank(row: Epoch) -> tuple[float, float]:

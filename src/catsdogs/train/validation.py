@@ -1,6 +1,7 @@
 """A network's answers while it is being trained, by torch on its device. What it is judged by comes from the engine."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +15,16 @@ from catsdogs.train.device import Device
 from catsdogs.train.resident import Pixels
 
 
-def answers(network: Network, photos: Packed | Pixels, device: Device) -> npt.NDArray[np.float32]:
-    """Logits, float32 [n, classes], of every photo of a split, in its order."""
+def answers(
+    network: Network, photos: Packed | Pixels, device: Device, before_each: Callable[[], None] = lambda: None
+) -> npt.NDArray[np.float32]:
+    """Logits, float32 [n, classes], of every photo of a split, in its order. `before_each` batch may raise."""
     network.eval()
     parts = []
     side = photos.pixels.shape[1] if isinstance(photos, Packed) else photos.side
     with torch.inference_mode(), device.autocast():
         for pixels, _ in evaluation_batches(photos, at_once(side)):
+            before_each()
             parts.append(network(pixels.to(device.device)).float().cpu().numpy())
     return np.concatenate(parts)
 
