@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import IO, Any
 from catsdogs.errors import CatsdogsError, UsageError
 
 PARTIAL = ".partial"
+PIECE = 1 << 20  # bytes of zeros written at a time
 
 
 def sha256(data: bytes) -> str:
@@ -62,6 +64,59 @@ def remove_partials(folder: Path) -> None:
     """Clear what a killed run left half-written below `folder`."""
     for path in folder.rglob(f"*{PARTIAL}"):
         path.unlink(missing_ok=True)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Clear what killed writers of `path` left half-written beside it; what another process is writing now stays.
+
+    For whoever writes nothing there yet: what carries this process's own number is of an earlier one, for in containers
+    numbers come again.
+    """
+    ours = re.compile(re.escape(path.name) + r"(?:\..+)?\.(\d+)" + re.escape(PARTIAL))
+    for beside in path.parent.glob(f"*{PARTIAL}"):
+        name = ours.fullmatch(beside.name)
+        if name and (int(name[1]) == os.getpid() or not _lives(int(name[1]))):
+            beside.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # no signal, only the question
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def sync(path: Path) -> None:
+    """Wait until the bytes of a file, or the names in a folder, are on the disk, where they outlive a power cut.
+
+    For what took minutes to make: a photo of 30 kB would take twice as long to write (0.3 ms more, ext4 on a virtual
+    disk). Raises OSError where the disk fails.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # a file system that knows no such thing
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def allocate(file: IO[bytes], size: int) -> None:
+    """Give an empty file so many bytes of room, zeros, before it is mapped into memory.
+
+    On a disk that is full a write to a mapped file ends the process with SIGBUS; this raises OSError. Where the file
+    system cannot reserve room, glibc writes to each block itself; where the system cannot, zeros are written here.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    for start in range(0, size, PIECE):
+        file.write(bytes(min(PIECE, size - start)))
+    file.flush()
 
 
 def claim_output(folder: Path, mark: str, flag: str = "--output-dir") -> None:

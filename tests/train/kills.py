@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -116,6 +117,13 @@ def ended(child: Child, said: Path) -> int:
     child.process.join(LONGEST)
     assert child.process.exitcode is not None, f"it hangs: {said.read_text()}"
     return child.process.exitcode
+
+
+def dead_process() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    process.wait()
+    return process.pid
 
 
 def undisturbed(settings: TrainSettings, said: Path) -> int:

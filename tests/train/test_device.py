@@ -52,6 +52,18 @@ def test_a_gpu_that_is_asked_for_and_cannot_be_had(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("real", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_gpu_that_only_emulates_bfloat16_computes_in_float32(
+    real: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few machines have a T4 or a V100: torch's answers of one."""
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", torch.backends.cudnn.deterministic)  # back afterwards
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or real)
+    assert choose(False).precision == expected
+    assert choose(False, "bfloat16").precision == torch.bfloat16, "who asks for it gets it"
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_every_process_computes_as_the_first_one_does(first: bool) -> None:
     class Other(Processes):

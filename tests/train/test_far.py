@@ -1,5 +1,6 @@
 """Checkpoints in a bucket: a machine that is taken away costs a minute, not the training."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from catsdogs.train.far import KEPT, FarCheckpoint
 from catsdogs.train.stage import train
 from catsdogs.weights import save_plain
 from tests.models import train_settings, trained
-from tests.train.kills import same_model
+from tests.train.kills import dead_process, same_model
 
 
 def far(folder: Path, bucket: str, key: str = "key") -> FarCheckpoint:
@@ -77,6 +78,50 @@ def test_the_newest_state_overtakes_those_that_wait(tmp_path: Path) -> None:
     store.go.set()
     checkpoint.close()
     assert [int(key.split("/")[2].split("-")[0]) for key in store.written] == [1, 5]
+
+
+def test_a_state_that_is_saved_again_while_it_is_sent_is_sent_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As at SIGTERM right after an epoch: the same steps twice."""
+    store = Slow(tmp_path / "bucket")
+    checkpoint = FarCheckpoint(tmp_path / "here", "key", store)
+    for seconds in (1, 2):
+        checkpoint.save({"numbers": {"steps": 7}, "seconds": seconds})
+        store.began.wait(10)
+    store.go.set()
+    checkpoint.close()
+    assert "checkpoint_not_sent" not in capsys.readouterr().err
+    assert len(set(store.written)) == 2
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == ["checkpoint.previous.pt", "checkpoint.pt"]
+
+
+def test_what_another_training_in_the_same_folder_is_sending_stays(tmp_path: Path) -> None:
+    here, store = tmp_path / "here", Slow(tmp_path / "bucket")
+    FarCheckpoint(here, "key", store).save({"numbers": {"steps": 1}})
+    store.began.wait(10)
+    (link,) = here.glob("*.partial")
+    sent, left = (here / link.name.replace(str(os.getpid()), str(number)) for number in (os.getppid(), dead_process()))
+    for path in (sent, left):
+        path.write_bytes(b"x")
+    far(here, str(tmp_path / "bucket"), "another").load()
+    assert sent.exists() and not left.exists()
+    store.go.set()
+
+
+def test_where_only_other_checkpoints_are_it_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A machine with another number of cores trains from the start, and not without a word."""
+    bucket = str(tmp_path / "bucket")
+    assert far(tmp_path / "none", bucket).load() is None
+    assert "no_checkpoint_fits" not in capsys.readouterr().err, "there is none at all"
+    other = far(tmp_path / "one", bucket, "two cores")
+    other.save({"numbers": {"steps": 1}})
+    other.close()
+    assert far(tmp_path / "other", bucket, "four cores").load() is None
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "no_checkpoint_fits" in line]
+    assert "number of cores" in said and '"others": 1' in said and bucket in said
+    assert far(tmp_path / "third", bucket, "two cores").load() is not None
+    assert "no_checkpoint_fits" not in capsys.readouterr().err
 
 
 class Slow(FolderStore):

@@ -17,9 +17,10 @@ from catsdogs.predictor import load_predictor
 from catsdogs.preprocess.stage import preprocess
 from catsdogs.settings.data import PreprocessSettings
 from catsdogs.train.plots import losses
-from catsdogs.train.stage import train
+from catsdogs.train.checkpoint import Checkpoint
+from catsdogs.train.stage import _check_writable, train
 from tests.models import train_settings
-from tests.train.kills import same_model
+from tests.train.kills import dead_process, same_model
 
 MLFLOW_WARNS = pytest.mark.filterwarnings("ignore")  # about its own dependencies, at its first use
 
@@ -97,6 +98,60 @@ def test_exit_statuses(
     assert main(["train", "--mlflow-tracking-uri", "none", *arguments]) == status
     error = capsys.readouterr().err
     assert words in error and "Traceback" not in error
+
+
+def test_a_place_that_cannot_be_written_is_met_before_networks_are_compared(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = train_settings(data_dir, tmp_path, model_variant="auto", time_budget=30.0)
+    monkeypatch.setattr("catsdogs.train.stage.chosen", lambda settings: pytest.fail("networks are compared"))
+    with pytest.raises(OSError, match="/proc/nowhere"):
+        train(settings.model_copy(update={"output_model": Path("/proc/nowhere/model.pt")}))
+
+
+def test_two_trainings_may_find_out_at_once_that_a_folder_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch = Path.touch
+
+    def touched(path: Path) -> None:
+        touch(path)
+        path.unlink()  # as the other one does at this moment
+
+    monkeypatch.setattr(Path, "touch", touched)
+    _check_writable(tmp_path)
+
+
+def test_the_model_is_on_the_disk_before_its_checkpoint_is_removed(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut cannot be had in a test: what is asked of the system is noted."""
+    settings, asked = train_settings(data_dir, tmp_path, epochs=1), []
+    fsync, remove = os.fsync, Checkpoint.remove
+
+    def noted(descriptor: int) -> None:
+        asked.append(Path(f"/proc/self/fd/{descriptor}").resolve())
+        fsync(descriptor)
+
+    def removed(checkpoint: Checkpoint) -> None:
+        model = settings.output_model
+        assert {model, model.with_suffix(".onnx"), settings.artifact_dir / "metrics.json", model.parent,
+                settings.artifact_dir} <= set(asked)
+        remove(checkpoint)
+        asked.clear()
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(Checkpoint, "remove", removed)
+    train(settings)
+    assert not asked, "no checkpoint was removed"
+
+
+def test_what_a_killed_training_left_of_its_model_is_removed(data_dir: Path, tmp_path: Path) -> None:
+    left = tmp_path / "models" / f"model.pt.{dead_process()}.partial"
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+    train(train_settings(data_dir, tmp_path, epochs=1))
+    assert not left.exists()
 
 
 def test_stopped_it_says_so_goes_on_and_ends_the_same(

@@ -1,5 +1,8 @@
 """A pretrained network whose features are learned beside the labels: a small random one, and the one at hand."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +87,24 @@ def test_the_trained_model_is_the_network_alone_and_names_its_teacher(
     assert card.lineage.parameters["teacher"] == resnet
     assert network.state_dict().keys() == build("fast", 2).state_dict().keys()
     assert TrainingMetrics.read(tmp_path / "artifacts" / "metrics.json", "train").model_variant == "fast"
+
+
+@pytest.mark.parametrize("without", ["", "del os.posix_fallocate"])  # some systems have none
+def test_a_full_disk_is_said_and_kills_nobody(tmp_path: Path, without: str) -> None:
+    """Written into a mapped file that has no room, features would end the process with SIGBUS."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small disk takes root")
+    code = (f"import os\n{without}\nfrom catsdogs.cli import guarded\nfrom catsdogs.train.teacher import _room\n"
+            "def work():\n    _room(1000, 1000)[:] = 1\n    return 0\n"
+            "raise SystemExit(guarded('train', work))")
+    try:
+        done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"TMPDIR": str(tmp_path)},
+                              capture_output=True, text=True, timeout=120)
+    finally:
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith(f"catsdogs train: The disk is full ({tmp_path})")
 
 
 def test_one_that_is_not_there_is_named(photos: PackedPhotos, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from catsdogs.settings.tuning import TuneSettings
 from catsdogs.train.tune.params import changed, difference
 from catsdogs.train.tune.search import FIRST_WHOLE, alone
 from catsdogs.train.tune.stage import tune
+from catsdogs.train.tune.trial import OutOfTime, objective
 
 optuna = pytest.importorskip("optuna")
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("tune")]
@@ -214,6 +215,18 @@ def test_each_trial_is_a_child_run(settings: TuneSettings, tmp_path: Path) -> No
     assert len(found) == 3 and len(children) == 2
     assert parent.data.metrics["best_val_accuracy"] == max(
         run.data.metrics["best_val_accuracy"] for run in children)
+
+
+def test_a_trial_that_the_end_of_the_time_cuts_short_is_no_failure(settings: TuneSettings, tmp_path: Path) -> None:
+    import mlflow
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    trial = optuna.create_study().ask()
+    with pytest.raises(OutOfTime):
+        objective(settings.model_copy(update={"mlflow_tracking_uri": uri}), None, time.time() - 1)(trial)
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("catsdogs").experiment_id])
+    assert run.info.status == "KILLED" and "error" not in run.data.tags
 
 
 def test_a_file_of_parameters_that_is_missing_is_met_before_the_search(settings: TuneSettings) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from catsdogs.errors import ModelRefused
+from catsdogs.files import remove_abandoned, sync
 from catsdogs.log import event
 from catsdogs.weights import load_plain, save_plain
 
@@ -19,15 +20,25 @@ class Checkpoint:
         self.key = key
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write the newest state; the one before it stays until this is whole on disk."""
+        """Write the newest state; the one before it stays until this is whole on disk, where a power cut leaves it.
+
+        Waiting for the disk costs 0.3 to 11 ms beside the 35 to 60 that 22 MB of `fast` take (ext4 on a virtual disk,
+        which may answer early; at 100 MB/s it would be 0.2 s), once a minute and after each epoch. Raises OSError.
+        """
         beside = self.path.with_name(f"{FILE_NAME}.new")
         save_plain(beside, {"key": self.key, **state})
+        sync(beside)
         if self.path.exists():
             self.path.replace(self.previous)
         beside.replace(self.path)
+        sync(self.path.parent)
 
     def load(self) -> dict[str, Any] | None:
-        """The state to go on from; None where there is none, or it belongs to another training."""
+        """The state to go on from; None where there is none, or it belongs to another training.
+
+        Comes before the first `save`: what killed processes left half-written is cleared here.
+        """
+        remove_abandoned(self.path)
         for path in (self.path, self.previous):
             if not path.exists():
                 continue

@@ -53,7 +53,9 @@ def choose(force_cpu: bool, precision: Precision = "auto", processes: Processes 
     """
     if torch.cuda.is_available() and not force_cpu:
         torch.backends.cudnn.deterministic = True  # the same seed is to give the same weights
-        half = precision == "bfloat16" or (precision == "auto" and torch.cuda.is_bf16_supported())
+        # Torch counts emulation (T4, V100) as support.
+        half = precision == "bfloat16" or (
+            precision == "auto" and torch.cuda.is_bf16_supported(including_emulation=False))
         return Device(torch.device("cuda"), torch.bfloat16 if half else torch.float32)
     if processes.count == 1:
         torch.set_num_threads(cores())

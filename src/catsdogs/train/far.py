@@ -14,6 +14,7 @@ from catsdogs.log import event
 from catsdogs.stores.store import Content, Store
 from catsdogs.train.checkpoint import FILE_NAME, Checkpoint
 
+FOLDER = "checkpoints/"
 KEPT = 2
 LEAVING_SECONDS = 15.0
 """How long the end of a training waits for the last upload: a machine that is taken away gives 25 to 30 s."""
@@ -25,7 +26,7 @@ class FarCheckpoint(Checkpoint):
 
     def __init__(self, folder: Path, key: str, store: Store) -> None:
         super().__init__(folder, key)
-        self._store, self._prefix = store, f"checkpoints/{key}/"
+        self._store, self._prefix = store, f"{FOLDER}{key}/"
         self._sender = _Sender(store, self._prefix)
 
     def save(self, state: dict[str, Any]) -> None:
@@ -37,8 +38,6 @@ class FarCheckpoint(Checkpoint):
 
         Raises CatsdogsError where the bucket cannot be read: better before hours of training than after.
         """
-        for left in self.path.parent.glob(f"*{_Sender.SUFFIX}"):
-            left.unlink()  # of a process that was killed
         found = super().load()
         entries = _ours(self._store, self._prefix)  # also where it is not needed: a wrong address is found out now
         if found is not None:
@@ -53,7 +52,16 @@ class FarCheckpoint(Checkpoint):
             event("checkpoint_fetched", path=f"{self._store.url}/{key}", steps=steps)
             if (found := super().load()) is not None:
                 return found
+        if not entries:
+            self._say_what_else_there_is()
         return None
+
+    def _say_what_else_there_is(self) -> None:
+        """The key holds what the machine decides as well: elsewhere a training may begin anew that seems the same."""
+        if others := self._store.folders(FOLDER):
+            event("no_checkpoint_fits", others=len(others), bucket=self._store.url, because=(
+                "those in the bucket are of other data, settings, code or packages, or of a machine with another "
+                "number of cores or another precision"))
 
     def close(self) -> None:
         self._sender.close(LEAVING_SECONDS)
@@ -71,25 +79,28 @@ class FarCheckpoint(Checkpoint):
 class _Sender:
     """One thread that uploads the newest state offered, and forgets those that a newer one has overtaken."""
 
-    SUFFIX = f".sending{PARTIAL}"
-
     def __init__(self, store: Store, prefix: str) -> None:
         self._store, self._prefix = store, prefix
         self._changed = threading.Condition()
         self._next: tuple[Path, int] | None = None
         self._busy = self._said = False
+        self._offered = 0
         self._thread: threading.Thread | None = None
 
     def offer(self, path: Path, steps: int) -> None:
-        """Returns at once: the file is linked, so that the next save may take its name."""
-        link = path.with_name(f"{FILE_NAME}.{steps}{self.SUFFIX}")
+        """Returns at once: the file is linked, so that the next save may take its name.
+
+        Each link has a name of its own: the same steps are saved twice where SIGTERM comes right after an epoch.
+        """
+        self._offered += 1
+        link = path.with_name(f"{FILE_NAME}.{self._offered}.{os.getpid()}{PARTIAL}")
         link.unlink(missing_ok=True)
         try:
             os.link(path, link)
         except OSError:  # a file system without links
             shutil.copyfile(path, link)
         with self._changed:
-            if self._next is not None and self._next[0] != link:
+            if self._next is not None:
                 self._next[0].unlink(missing_ok=True)
             self._next = link, steps
             self._changed.notify_all()

@@ -10,7 +10,7 @@ from catsdogs.answering import Answering
 from catsdogs.artifacts import Lineage
 from catsdogs.errors import UsageError
 from catsdogs.export import export
-from catsdogs.files import sha256_file
+from catsdogs.files import remove_abandoned, sha256_file, sync
 from catsdogs.nets.quantised.served import served
 from catsdogs.nets.quantised.learning import learn_integers
 from catsdogs.nets.registry import variant_name
@@ -52,13 +52,14 @@ def train(settings: TrainSettings) -> TrainResult | Helped:
 def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> TrainResult:
     if processes.count > 1 and settings.model_variant == AUTO:
         raise UsageError("--model-variant auto compares networks in one process: start without torchrun, or name one.")
+    _check_writable(settings.output_model.parent, settings.artifact_dir)
+    remove_abandoned(settings.output_model)
     settings = chosen(settings)
     tracker.parameters({
         "model_variant": variant_name(settings.model_variant), "epochs": settings.epochs,
         "batch_size": settings.batch_size, "learning_rate": settings.learning_rate, "seed": settings.seed,
         "time_budget": settings.time_budget, "teacher": settings.teacher,
     })
-    _check_writable(settings.output_model.parent, settings.artifact_dir)
     clock = _Clock()
     prepared = prepare(settings, processes)
     photos, network, device, about = prepared.photos, prepared.network, prepared.device, prepared.photos.about
@@ -95,6 +96,8 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
     plot_curves(test_logits / calibration.temperature, photos.test.labels, metrics, settings.artifact_dir / CURVES)
     tracker.metrics(summary)
     tracker.artifacts([settings.output_model, onnx_path, *paths, settings.artifact_dir / CURVES])
+    for path in (settings.output_model, onnx_path, *paths, settings.output_model.parent, settings.artifact_dir):
+        sync(path)  # or a power cut might take both the model and the checkpoint that it could be made from again
     prepared.checkpoint.remove()
     return TrainResult(model=settings.output_model, artifact_dir=settings.artifact_dir, metrics=metrics)
 
@@ -139,7 +142,7 @@ def _check_writable(*folders: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another training in this folder may have been faster
 
 
 def _lineage(settings: TrainSettings, variant: str, photos: PackedPhotos) -> Lineage:

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from catsdogs.errors import CatsdogsError
-from catsdogs.files import sha256
+from catsdogs.files import allocate, sha256
 from catsdogs.log import progress
 from catsdogs.nets import probe
 from catsdogs.nets.network import Network
@@ -112,9 +112,17 @@ def distance(told: torch.Tensor, hints: torch.Tensor) -> torch.Tensor:
 
 
 def _room(count: int, width: int) -> npt.NDArray[np.float16]:
-    """In a file that is never seen, so that it may be larger than memory; the system keeps what it has room for."""
+    """In a file that is never seen, so that it may be larger than memory; the system keeps what it has room for.
+
+    Raises OSError, which names the folder, where the disk has no room.
+    """
     with tempfile.TemporaryFile(prefix="catsdogs-") as file:
-        return np.memmap(file, np.float16, "w+", shape=(count, width))
+        try:
+            allocate(file, count * width * np.dtype(np.float16).itemsize)
+        except OSError as error:
+            error.filename = tempfile.gettempdir()  # the file has no name
+            raise
+        return np.memmap(file, np.float16, "r+", shape=(count, width))
 
 
 def _standardise(features: npt.NDArray[np.float16]) -> None:

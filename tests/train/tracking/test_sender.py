@@ -163,3 +163,38 @@ def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         sending.put(lambda value=value: server.take(value))
     assert sending.close(0) == 3
     assert capsys.readouterr().err.count("tracking_lost") == 1
+
+
+def test_where_too_much_waits_old_points_of_curves_go_and_never_the_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "MOST", 5)
+    server, sending = Server(), Sender(refused)
+    server.away = True
+    sending.put(lambda: server.take("parameters"))
+    for value in range(9):
+        sending.put(lambda value=value: server.take(value), live=True)
+    sending.put(lambda: server.take("status"))
+    until(lambda: server.asked)
+    server.away = False
+    assert sending.close(30) == 0
+    assert set(server.taken) == {"parameters", 6, 7, 8, "status"}
+    assert capsys.readouterr().err.count("tracking_lost") == 1
+
+
+def test_a_point_that_is_being_sent_is_not_the_one_that_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST", 3)
+    server, sending, began, go = Server(), Sender(refused), threading.Event(), threading.Event()
+
+    def slow() -> None:
+        began.set()
+        go.wait(30)
+        server.take("first")
+
+    sending.put(slow, live=True)
+    assert began.wait(30)
+    for value in range(5):
+        sending.put(lambda value=value: server.take(value), live=True)
+    go.set()
+    assert sending.close(30) == 0
+    assert server.taken == ["first", 3, 4]

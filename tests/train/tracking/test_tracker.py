@@ -11,6 +11,7 @@ import pytest
 
 from catsdogs.errors import UsageError
 from catsdogs.mlflow_server import DEFAULTS
+from catsdogs.train.interruption import Stopped
 from catsdogs.train.tracking.tracker import NullTracker, tracked
 
 MLFLOW_WARNS = pytest.mark.filterwarnings("ignore")  # about its own dependencies, at its first use
@@ -66,6 +67,36 @@ def test_a_crash_and_an_interrupt_are_recorded(database: Path) -> None:
     assert sorted(run.info.status for run in runs) == ["FAILED", "KILLED"]
     (error,) = [run.data.tags["error"] for run in runs if "error" in run.data.tags]
     assert error == "UsageError: the data is gone"
+
+
+@MLFLOW_WARNS
+def test_a_training_that_was_stopped_in_its_steps_is_no_failure(database: Path) -> None:
+    import mlflow
+
+    uri = f"sqlite:///{database}"
+    with pytest.raises(Stopped), tracked(uri, "stopped"):
+        raise Stopped("Stopped; run the same command again to go on.")
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("stopped").experiment_id])
+    assert run.info.status == "KILLED" and "error" not in run.data.tags
+
+
+@MLFLOW_WARNS
+def test_only_points_of_curves_may_make_room_for_what_comes_later(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from catsdogs.train.tracking.run import MlflowTracker
+
+    with tracked(f"sqlite:///{database}", "room") as tracker:
+        assert isinstance(tracker, MlflowTracker)
+        points: list[bool] = []
+        with monkeypatch.context() as noted:  # what the sender does with them: test_sender.py
+            noted.setattr(tracker._sender, "put", lambda message, live=False: points.append(live))
+            tracker.parameters({"epochs": 1})
+            tracker.metrics({"val_loss": 1.0}, 1)
+            tracker.artifacts([database])
+            tracker.photos("processed", "d" * 64, {})
+    assert points == [False, True, False, False]
 
 
 def test_sigterm_outside_of_the_steps_is_recorded_too(database: Path) -> None:

@@ -54,7 +54,7 @@ class MlflowTracker:
 
         now = int(1000 * time.time())
         rows = [Metric(name, value, now, step) for name, value in values.items()]
-        self._put(lambda: self._client.log_batch(self.run_id, metrics=rows))
+        self._put(lambda: self._client.log_batch(self.run_id, metrics=rows), live=True)
 
     def photos(self, name: str, digest: str, counts: dict[str, dict[str, int]]) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -79,13 +79,13 @@ class MlflowTracker:
             event("tracking_lost", because=self._sender.trouble or "the server did not answer at the end",
                   unsent=unsent, run_id=self.run_id)
 
-    def _put(self, call: Callable[[], object]) -> None:
+    def _put(self, call: Callable[[], object], *, live: bool = False) -> None:
         def send() -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 call()
 
-        self._sender.put(send)
+        self._sender.put(send, live=live)
 
 
 def _refused(error: Exception) -> bool:

@@ -21,6 +21,7 @@ Message = Callable[[], object]  # sends it; may be called several times
 @dataclass
 class _Kept:
     send: Message
+    live: bool = False  # a point of a curve, which the curve does without
     alone: int = 0  # how often the next one was taken where it had failed
 
 
@@ -43,13 +44,23 @@ class Sender:
         self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
         self._thread.start()
 
-    def put(self, message: Message) -> None:
+    def put(self, message: Message, *, live: bool = False) -> None:
+        """Where too many wait, the oldest `live` one makes room for this one: the end of a run is what counts."""
         with self._changed:
             if len(self._waiting) >= MOST:
                 self._say("tracking_lost", f"more than {MOST:,} messages wait for the server")
-                return
-            self._waiting.append(_Kept(message))
+                if not self._made_room():
+                    return
+            self._waiting.append(_Kept(message, live))
             self._changed.notify()
+
+    def _made_room(self) -> bool:
+        """Whether a point went; the first message may be under way, so it stays."""
+        for place, kept in enumerate(self._waiting):
+            if place and kept.live:
+                del self._waiting[place]
+                return True
+        return False
 
     def close(self, patience: float, *, at_most: float | None = None) -> int:
         """Send what is left; give up once the server has been away for `patience` seconds, or `at_most` are over.

@@ -7,7 +7,11 @@ from typing import Any, Protocol
 
 from catsdogs.log import event
 from catsdogs.mlflow_server import NOTHING, first_line, probe, without_password
-from catsdogs.train.interruption import ended_by_sigterm
+from catsdogs.train.interruption import Stopped, ended_by_sigterm
+
+
+class CutShort(Exception):
+    """Ends a run that is neither done nor wrong, because there is no more time for it: it is recorded as KILLED."""
 
 
 class Tracker(Protocol):
@@ -44,13 +48,13 @@ def tracked(
     """A run that is open from the first second and is closed as FINISHED, FAILED or KILLED, whatever happens.
 
     At its end it waits up to `wait_seconds` for a server that went away meanwhile. SIGTERM ends it like an error, with
-    SystemExit: steps of a training, which end with a checkpoint, watch for it themselves.
+    SystemExit: steps of a training, which end with a checkpoint, watch for it themselves and raise Stopped.
     """
     with ended_by_sigterm():
         tracker = _open(uri, experiment, wait_seconds, tags or {})
         try:
             yield tracker
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit, Stopped, CutShort):
             tracker.close("KILLED")
             raise
         except BaseException as error:

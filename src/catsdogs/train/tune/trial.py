@@ -13,13 +13,13 @@ from catsdogs.train.loop import Diverged, fit
 from catsdogs.train.memory import OutOfMemory, enough_memory
 from catsdogs.train.prepare import prepare
 from catsdogs.train.processes import ALONE
-from catsdogs.train.tracking.tracker import tracked
+from catsdogs.train.tracking.tracker import CutShort, tracked
 
 RATES = (3e-4, 1e-2)  # of --learning-rate, on a logarithmic scale
 BATCHES = (32, 64, 128, 256)
 
 
-class OutOfTime(Exception):
+class OutOfTime(CutShort):
     """The time of the whole search is over; what the trial reached so far does not count."""
 
 
