@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from catsdogs.cli import main
+from catsdogs.cli import main, parse
 from catsdogs.commands import COMMANDS
 from catsdogs.errors import CatsdogsError, UsageError
 
@@ -123,3 +123,31 @@ def test_an_environment_variable_sets_a_flag(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("MODEL_PATH", "/app/models/model.pt")
     serve = COMMANDS["serve"].settings_type()()
     assert serve.enable_real_model and str(serve.model_path) == "/app/models/model.pt"
+
+
+def test_the_rules_of_params_yaml_count_without_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below flags and the environment, above defaults; a release has rules of its own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("gate: {margin: 0.011, level: 0.01, min_accuracy: 0.9}\n"
+                                          "doctor: {max_imbalance: 1.5}\n")
+    monkeypatch.setenv("CATSDOGS_GATE_LEVEL", "0.02")
+    found = parse("gate", COMMANDS["gate"], ["--min-accuracy", "0.8"])
+    assert (found.margin, found.level, found.min_accuracy, found.max_latency_ratio) == (0.011, 0.02, 0.8, 1.5)
+    assert COMMANDS["gate"].settings_type()(margin=0.5).margin == 0.5  # as `catsdogs job` gives what it knows
+    assert parse("doctor", COMMANDS["doctor"], []).max_imbalance == 1.5
+    assert parse("release", COMMANDS["release"], []).margin != 0.011
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("gate: {margins: 0.01}", "no such rule under `gate`: margins"), ("gate: [", "no YAML of sections"),
+    ("just words", "no YAML of sections"), ("gate: 3", "no YAML of sections"), ("gate: {margin: 2}", "--margin 2: "),
+    ("gate: {margin: x}", "--margin x: "),
+])
+def test_rules_that_cannot_be_meant_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(text)
+    assert main(["gate"]) == 2
+    printed = capsys.readouterr().err
+    assert words in printed and printed.startswith("catsdogs gate: ") and printed.count("\n") == 1

@@ -5,14 +5,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from catsdogs.settings.base import Count, Settings, Share, config
+from catsdogs.settings.base import Count, Share, config
+from catsdogs.settings.params import Ruled
 from catsdogs.settings.training import LITE0
 
 
-class DoctorSettings(Settings):
+class DoctorSettings(Ruled):
     """Examine the ingested photos, write a report with pictures, and fail where a rule is broken."""
 
     model_config = config("DOCTOR")
+    section = "doctor"
 
     data_dir: Path = Path("data/ingested")
     """Folder written by ingest."""

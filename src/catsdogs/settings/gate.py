@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from catsdogs.settings.base import Count, Settings, Share, config
+from catsdogs.settings.params import Ruled
 
 
 class GateLimits(Settings):
@@ -27,10 +28,11 @@ class GateLimits(Settings):
     """Refuse a challenger that takes so many times as long as the champion; 0.1 ms more is never too much."""
 
 
-class GateSettings(GateLimits):
+class GateSettings(Ruled, GateLimits):
     """Compare a challenger with the champion on the same test photos; exit 1 where it may not ship."""
 
     model_config = config("GATE")
+    section = "gate"
 
     challenger: Path = Path("models/model.onnx")
     """Model to judge: a model.onnx, or a model.pt with its model.onnx beside it."""

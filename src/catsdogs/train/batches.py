@@ -57,8 +57,8 @@ class TrainingBatches:
         """Which photos of the split `get` returns, in its order: as they were drawn.
 
         In the order of the file, which holds one class after the other, a process's part of a batch was of one class,
-        and so was a piece of a step: batch normalisation, which goes by what it sees together, saw cats or dogs. Reading
-        them takes as long in either order (64 photos of 112 px: 3.2 ms).
+        and so was a piece of a step: batch normalisation, which goes by what it sees together, saw cats or dogs.
+        Reading takes as long in either order (64 photos of 112 px: 3.2 ms).
         """
         places = self._places(epoch)[number * self.batch_size:(number + 1) * self.batch_size]
         return places[self.processes.part(len(places))]
