@@ -1,9 +1,9 @@
 """`make bench-training`: how accurate `fast` is after 19 and 24 s, 5, 15 and 40 minutes, by itself and with a teacher,
 beside the plain recipe, and what the teacher's own network makes of 5, 15 and 40 minutes.
 
-Goes on where it stopped (a line a run in benchmarks/race.jsonl, with the processor it ran on); the summary is
-benchmarks/TRAINING.md, a table a processor. Wall clock is of the whole command: imports, training from packed arrays,
-test, calibration and export.
+Goes on where it stopped (a line a run in benchmarks/race.jsonl, with the processor it ran on and the digest of the
+code: what other code did is measured anew); the summary is benchmarks/TRAINING.md, a table a processor. Wall clock is
+of the whole command: imports, training from packed arrays, test, calibration and export.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from run import processor
 
 from catsdogs import integers
 from catsdogs.predictor import read_card
+from catsdogs.provenance import code_digest
 
 HERE = Path(__file__).parent
 LINES, SUMMARY = HERE / "race.jsonl", HERE / "TRAINING.md"
@@ -36,6 +37,7 @@ SIDES = {"fast": 112, "fast taught": 112, "pretrained": 192}
 SIDE_OF_SHORT = 64  # photos of 112 px would be seen twice
 PUBLISHED = 0.668  # of the plain recipe's two epochs
 EPOCHS_TO_PUBLISHED = 2
+WHOLE = ("plain", "plain_accuracy")  # results of runs that have no budget
 WRONG_USAGE = 2  # exit status, also of a budget that is too short
 
 
@@ -108,22 +110,29 @@ def summary(rows: list[dict], photos: str, train: int) -> str:
         "[TRAINING_EARLIER.md](TRAINING_EARLIER.md).",
     ]
     for name in reversed(dict.fromkeys(row["processor"] for row in rows)):  # the one that came last first
-        lines += ["", f"## {name}", "", *_table([row for row in rows if row["processor"] == name], train)]
+        lines += ["", f"## {name}", "", *_table(_newest([row for row in rows if row["processor"] == name]), train)]
     return "\n".join(lines) + "\n"
+
+
+def _newest(rows: list[dict]) -> list[dict]:
+    """Of what was run again, as after a change of the code, the last."""
+    return list({(row.get("variant"), row.get("budget"), row.get("seed"), *(name in row for name in WHOLE)): row
+                 for row in rows}.values())
 
 
 def _table(rows: list[dict], train: int) -> list[str]:
     lines = [
-        "| variant | served in | budget | side | runs | wall seconds | accuracy | log-loss | mirrored: accuracy | "
-        "log-loss | "
+        "| variant | code | measured | served in | budget | side | runs | wall seconds | accuracy | log-loss | "
+        "mirrored: accuracy | log-loss | "
         "calibration error | AUC | images/s | input | memory |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "|" + 17 * " --- |",
     ]
     for variant, budget in RUNS:
         mine = [row for row in rows if (row.get("variant"), row.get("budget")) == (variant, budget)]
         if mine:
             lines.append("| " + " | ".join([
-                variant, " and ".join(sorted({row.get("arithmetic", "float") for row in mine})), budget,
+                variant, *(" and ".join(sorted({row.get(name, other) for row in mine})) for name, other in (
+                    ("code", "older"), ("date", "before"), ("arithmetic", "float"))), budget,
                 f"{mine[0]['side']} px", str(len(mine)), _of(mine, "wall_seconds", "{:.0f}"),
                 _of(mine, "accuracy", "{:.2%}"), _of(mine, "log_loss", "{:.3f}"),
                 _of(mine, "mirrored_accuracy", "{:.2%}"), _of(mine, "mirrored_log_loss", "{:.3f}"),
@@ -171,11 +180,12 @@ def main() -> None:
     arguments = parser.parse_args()
     every = [json.loads(line) for line in LINES.read_text().splitlines()] if LINES.exists() else []
     here = processor()
-    rows = [row for row in every if row["processor"] == here]
+    code = code_digest()[:8]
+    rows = [row for row in every if row["processor"] == here and row.get("code") == code]
     arguments.work.mkdir(parents=True, exist_ok=True)
 
     def note(row: dict) -> None:
-        row = {"processor": here, **row}
+        row = {"processor": here, "code": code, "date": str(date.today()), **row}
         rows.append(row)
         every.append(row)
         with LINES.open("a") as file:

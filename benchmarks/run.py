@@ -59,7 +59,7 @@ def main() -> None:
         f"{date.today()}, {processor()}, Python {platform.python_version()}, on {kind}. Memory is the peak of all "
         "processes together, file-backed maps not counted. Beside this: [TRAINING.md](TRAINING.md) and "
         "[TRAINING_EARLIER.md](TRAINING_EARLIER.md) (accuracy within a time), [SERVING.md](SERVING.md) and "
-        "[SERVING_AVX2.md](SERVING_AVX2.md), "
+        "[SERVING_VNNI.md](SERVING_VNNI.md), [SERVING_AVX2.md](SERVING_AVX2.md), "
         "[ANSWER.md](ANSWER.md), [VERSIONS.md](VERSIONS.md), [DOCTOR.md](DOCTOR.md), "
         "[UNFAMILIAR.md](UNFAMILIAR.md) and the soaks.", "",
         "| what | figure | seconds | peak memory |", "| --- | --- | --- | --- |",
