@@ -7,10 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import google_crc32c
+
+from tests.servers import Handler
 
 
 @dataclass
@@ -20,7 +22,7 @@ class Bucket:
     generations: Iterator[int] = field(default_factory=lambda: itertools.count(1_700_000_000_000_000))
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     protocol_version = "HTTP/1.1"
     bucket: Bucket
 
@@ -37,7 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif not self._holds(query, found[1]):
             self._json(412, {})
         elif query.get("alt") == "media":
-            self._send(200, found[0])
+            self.send(200, found[0])
         else:
             self._json(200, _meta(name, found))
 
@@ -79,16 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         return query.get("ifGenerationMatch", str(generation)) == str(generation)
 
     def _json(self, status: int, value: dict[str, object]) -> None:
-        self._send(status, b"" if status == 204 else json.dumps(value).encode())
-
-    def _send(self, status: int, data: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        self.send(status, b"" if status == 204 else json.dumps(value).encode())
 
 
 def _meta(name: str, found: tuple[bytes, int]) -> dict[str, object]:

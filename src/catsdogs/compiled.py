@@ -165,7 +165,10 @@ class Compiled:
         """What it computes in."""
         if self.is_exact:
             return "float32"
-        return self._made_for if self._made_for != "float" else "bfloat16"
+        if self._made_for != "float":
+            return self._made_for
+        hint = self._compile(self._usual).get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        return {"bf16": "bfloat16", "f16": "float16"}.get(hint, str(hint))  # the second on ARM
 
     def _compile(self, way: Way) -> Any:
         with self._lock:

@@ -106,7 +106,7 @@ def sync(path: Path) -> None:
 
 
 def allocate(file: IO[bytes], size: int) -> None:
-    """Give an empty file so many bytes of room, zeros, before it is mapped into memory.
+    """Give a file so many bytes of room before it is mapped into memory; beyond its end they are zeros.
 
     On a disk that is full a write to a mapped file ends the process with SIGBUS; this raises OSError. Where the file
     system cannot reserve room, glibc writes to each block itself; where the system cannot, zeros are written here.
@@ -114,7 +114,7 @@ def allocate(file: IO[bytes], size: int) -> None:
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
         return
-    for start in range(0, size, PIECE):
+    for start in range(file.seek(0, os.SEEK_END), size, PIECE):
         file.write(bytes(min(PIECE, size - start)))
     file.flush()
 

@@ -3,7 +3,6 @@
 A cache beside the processed folder, made from the ingested photos that `splits.csv` names, keyed by their digests.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import PIL
 from catsdogs.artifacts import SPLIT_NAMES, Preprocessed, SplitRow, read_splits
 from catsdogs.engine import Engine, Local
 from catsdogs.errors import BadImage, CatsdogsError
-from catsdogs.files import PARTIAL, digest_of, sha256
+from catsdogs.files import PARTIAL, allocate, digest_of, sha256
 from catsdogs.images import PREPARATION, Pixels, prepare
 from catsdogs.log import event, progress
 from catsdogs.pool import chunked
@@ -178,8 +177,7 @@ def _allocate(path: Path, shape: tuple[int, ...]) -> None:
     array = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=shape)
     del array
     with beside.open("r+b") as file:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, beside.stat().st_size)
+        allocate(file, beside.stat().st_size)
     beside.rename(path)
 
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -13,7 +12,7 @@ from catsdogs.gate.report import GateReport
 from catsdogs.release.ask import Photo, ask_both
 from catsdogs.settings.release import ReleaseSettings
 from catsdogs.slices import by_class
-from tests.servers import answering
+from tests.servers import Handler, answering
 from tests.tiny_model import CLASSES
 
 # Each says what is right, what a service answers and whether it is slow to: `cat-7` is a cat, and the seventh.
@@ -24,7 +23,7 @@ PHOTOS = [Photo(f"{number}.png", CLASSES[number % 2], f"{CLASSES[number % 2]}-{n
 @contextmanager
 def service(*, wrong: int = 0, silent: int = 0) -> Iterator[str]:
     """Answers rightly, but for the first `silent` photos (504: past the deadline) and the last `wrong` ones."""
-    class Handler(BaseHTTPRequestHandler):
+    class Asked(Handler):
         def do_GET(self) -> None:
             self.say(200, {"version": "x", "model_digest": str(wrong), "classes": CLASSES})
 
@@ -40,16 +39,9 @@ def service(*, wrong: int = 0, silent: int = 0) -> Iterator[str]:
             self.say(200, {"label": label, "confidence": 0.95, "probabilities": dict.fromkeys(CLASSES, 0.5)})
 
         def say(self, status: int, body: object) -> None:
-            data = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            self.send(status, json.dumps(body).encode())
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with answering(Handler) as port:
+    with answering(Asked) as port:
         yield f"http://127.0.0.1:{port}"
 
 

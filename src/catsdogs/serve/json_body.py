@@ -69,6 +69,8 @@ def photo_bytes(text: str, most: int) -> bytes:
         text = text.partition(",")[2]
     if len(text) // 4 * 3 > most + 2:
         raise Refused(413, "too-many-bytes", f"The photo is larger than {most:,} bytes.")
+    if len(text) % 4:  # which Python lets pass where there is padding too much
+        raise _no_base64()
     try:
         pieces = [base64.b64decode(text[start:start + IN_ONE_GO], validate=True)
                   for start in range(0, len(text), IN_ONE_GO)]
