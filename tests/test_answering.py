@@ -1,5 +1,7 @@
 """The engine's answers about many photos, beside torch's."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from catsdogs import answering as module
 from catsdogs import integers
 from catsdogs.answering import Answering
+from catsdogs.compiled import Compiled
 from catsdogs.errors import CatsdogsError
 from catsdogs.nets.network import Network
 from catsdogs.nets.quantised.served import served
@@ -54,9 +57,19 @@ def test_integers_that_a_processor_gets_wrong_are_not_used(
     expected, _ = by_torch(served(network), pixels)
     usual = Answering(served(network), SIZE).logits(pixels)
     assert np.abs(usual - expected).mean() < 0.05
-    monkeypatch.setattr(integers, "are_exact", lambda _: False)
-    assert np.array_equal(Answering(served(network), SIZE).logits(pixels),
-                          Answering(served(network), SIZE, exact=True).logits(pixels))
+    assert np.array_equal(Answering(served(network), SIZE, exact=True).logits(pixels), usual), (
+        "float32 is for networks in floats: integers are what is served")
+    made = []
+
+    def compiled(*arguments: Any, **named: Any) -> Compiled:
+        made.append(Compiled(*arguments, **named))
+        return made[-1]
+
+    monkeypatch.setattr(module, "Compiled", compiled)
+    for exact, expected_of in ((False, True), (True, False)):
+        monkeypatch.setattr(integers, "are_exact", lambda _, exact=exact: exact)
+        Answering(served(network), SIZE)
+        assert made[-1].is_exact == expected_of
 
 
 def test_a_network_that_no_engine_reads_is_said_to_be_one(
