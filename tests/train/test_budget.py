@@ -17,6 +17,7 @@ from catsdogs.errors import UsageError
 from catsdogs.nets.registry import build
 from catsdogs.packed import PackedPhotos
 from catsdogs.train import prepare, reserve
+from catsdogs.train.interruption import Interruption
 from catsdogs.train.loop import _Keeper
 from catsdogs.train.pace import MOST, SECONDS, Pace
 from catsdogs.train.plan import Plan
@@ -174,7 +175,7 @@ def test_an_epoch_is_validated_within_a_budget_where_that_costs_little_and_a_ste
 ) -> None:
     plan = Plan(recipe=RECIPES["fast"], epochs=1, batch_size=16, learning_rate=1, seed=1, seconds=100, validation=1)
     training = trained(photos, epochs=1, variant="fast")
-    keeper = _Keeper(training, NoCheckpoint(), ALONE)
+    keeper = _Keeper(training, NoCheckpoint(), ALONE, Interruption())
     training.steps = 10
 
     def validates(seconds: float, plan: Plan = plan) -> bool:

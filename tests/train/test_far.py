@@ -1,11 +1,13 @@
 """Checkpoints in a bucket: a machine that is taken away costs a minute, not the training."""
 
+import math
 import os
 import shutil
 import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,9 @@ from catsdogs.storage import open_store
 from catsdogs.stores.folder import FolderStore
 from catsdogs.stores.store import Content, Entry
 from catsdogs.train.far import KEPT, FarCheckpoint
+from catsdogs.train.interruption import LEAST, LEAVE_WITHIN, Interruption, Stopped
 from catsdogs.train.stage import train
+from catsdogs.train.tracking.tracker import NullTracker
 from catsdogs.weights import save_plain
 from tests.models import train_settings, trained
 from tests.train.kills import dead_process, same_model
@@ -174,6 +178,33 @@ def test_a_bucket_that_refuses_never_stops_a_training_and_is_said_once(
     assert len(training.history) == 3
     said = capsys.readouterr().err
     assert said.count("checkpoint_not_sent") == 1 and "no permission" in said
+
+
+def test_a_stopped_training_waits_for_bucket_and_server_no_longer_than_it_may(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM came 3 s before its checkpoint was saved: both share what is left of LEAVE_WITHIN."""
+    allowed: dict[str, float] = {}
+    interruption = Interruption(asked=True, at=time.monotonic() - 3)
+    monkeypatch.setattr("catsdogs.train.loop.watched", lambda: nullcontext(interruption))
+    monkeypatch.setattr(FarCheckpoint, "close", lambda self, seconds=math.inf: allowed.update(bucket=seconds))
+    monkeypatch.setattr(NullTracker, "close", lambda self, status, reason="", *, seconds=math.inf: allowed.update(
+        server=seconds))
+    with pytest.raises(Stopped):
+        train(train_settings(data_dir, tmp_path, checkpoint_bucket=str(tmp_path / "bucket")))
+    assert LEAST <= allowed["server"] <= allowed["bucket"] <= LEAVE_WITHIN - 3
+    assert Stopped(asked_at=time.monotonic() - 60).seconds_left() == LEAST
+
+
+def test_an_upload_that_hangs_is_left_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Slow(tmp_path / "bucket")
+    checkpoint = FarCheckpoint(tmp_path / "here", "key", store)
+    for steps in (1, 2):
+        checkpoint.save({"numbers": {"steps": steps}})
+        store.began.wait(10)
+    checkpoint.close(0.1)
+    assert "checkpoint_not_sent" in capsys.readouterr().err and store.written == []
+    store.go.set()
 
 
 def test_a_bucket_that_cannot_be_read_is_said_before_training(photos: PackedPhotos, tmp_path: Path) -> None:

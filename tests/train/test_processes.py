@@ -77,13 +77,47 @@ def test_what_normalisation_has_seen_is_the_same_in_all_processes_and_of_all_pho
         "    network = torch.nn.BatchNorm2d(3, momentum=1.0)\n"
         "    network(torch.full((4, 3, 2, 2), float(processes.rank))).sum().backward()\n"
         "    processes.sum_gradients(network)\n"
-        "    print('saw', network.running_mean.tolist(), network.bias.grad.tolist(), flush=True)\n"
+        "    print(f'saw {network.running_mean.tolist()} {network.bias.grad.tolist()}\\n', end='', flush=True)\n"
         "    network.eval()\n"
         "    processes.sum_gradients(network)\n"
-        "    print('left', network.running_mean.tolist(), flush=True)\n")
+        "    print(f'left {network.running_mean.tolist()}\\n', end='', flush=True)\n")
     done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
                            str(script)], env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
                           timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("saw [0.5, 0.5, 0.5] [32.0, 32.0, 32.0]") == 2
     assert done.stdout.count("left [0.5, 0.5, 0.5]") == 2
+
+
+def test_sigterm_in_the_first_process_gives_up_a_validation_and_all_go_on_together(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    """A machine that is taken away tells its own processes alone: the others learn of it where they wait."""
+    stopped = tmp_path / "stopped.py"
+    stopped.write_text(
+        "import os, signal, sys\n"
+        "from catsdogs.cli import main\n"
+        "from catsdogs.train import validation\n"
+        "batches = validation.evaluation_batches\n"
+        "def told(*arguments):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    yield next(batches(*arguments))\n"
+        "    raise AssertionError('the validation went on')\n"
+        "if os.environ['RANK'] == '0':\n"
+        "    validation.evaluation_batches = told\n"
+        "status = main(sys.argv[1:])\n"
+        "print(f'left {os.environ[\"RANK\"]} {status}\\n', end='', flush=True)\n")
+
+    def two(*start: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *start, "train",
+             "--data-dir", str(data_dir), "--output-model", str(tmp_path / "model.pt"), "--artifact-dir",
+             str(tmp_path / "a"), "--mlflow-tracking-uri", "none", "--force-cpu", "--epochs", "1",
+             "--batch-size", "16"],
+            env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240)
+
+    told = two(str(stopped))
+    assert "left 0 143" in told.stdout and "left 1 143" in told.stdout, told.stderr
+    gone_on = two("-m", "catsdogs")
+    assert gone_on.returncode == 0 and "resumed" in gone_on.stderr, gone_on.stderr
+    assert len(TrainingMetrics.read(tmp_path / "a" / "metrics.json", "train").history) == 1

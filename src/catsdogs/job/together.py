@@ -70,7 +70,7 @@ def _met(settings: JobSettings, published: Callable[[], bool] | None, interrupti
     host, _, port = settings.meet.rpartition(":")
     while time.monotonic() < deadline:
         if interruption.asked:
-            raise Stopped("Stopped; run the same command again to go on.")
+            raise Stopped()
         if published is not None and published():
             return False
         try:
@@ -97,5 +97,5 @@ def _attempt(settings: JobSettings, flags: Mapping[str, Any], interruption: Inte
                     process.terminate()
                     told = True
     if interruption.asked:
-        raise Stopped("Stopped; run the same command again to go on.")
+        raise Stopped()
     return status

@@ -1,5 +1,6 @@
 """What a training that was cut short goes on from. The last two states are kept, should the newest be damaged."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,8 @@ class Checkpoint:
             event("checkpoint_ignored", because="it belongs to other data or other settings", path=path)
         return None
 
-    def close(self) -> None:
-        """Called when the training is cut short: what is saved is to stay."""
+    def close(self, seconds: float = math.inf) -> None:
+        """Called when the training is cut short, with the time there is for it: what is saved is to stay."""
 
     def remove(self) -> None:
         for path in (self.path, self.previous):

@@ -1,5 +1,6 @@
 """Checkpoints that outlive their machine: each saved state is sent to a bucket, and fetched where none is on disk."""
 
+import math
 import os
 import re
 import shutil
@@ -16,8 +17,7 @@ from catsdogs.train.checkpoint import FILE_NAME, Checkpoint
 
 FOLDER = "checkpoints/"
 KEPT = 2
-LEAVING_SECONDS = 15.0
-"""How long the end of a training waits for the last upload: a machine that is taken away gives 25 to 30 s."""
+LEAVING_SECONDS = 15.0  # that the end of a training waits for the last upload
 NAME = re.compile(r"(\d+)-([0-9a-f]{16})\.pt")
 
 
@@ -63,8 +63,8 @@ class FarCheckpoint(Checkpoint):
                 "those in the bucket are of other data, settings, code or packages, or of a machine with another "
                 "number of cores or another precision"))
 
-    def close(self) -> None:
-        self._sender.close(LEAVING_SECONDS)
+    def close(self, seconds: float = math.inf) -> None:
+        self._sender.close(min(seconds, LEAVING_SECONDS))
 
     def remove(self) -> None:
         super().remove()
@@ -118,7 +118,7 @@ class _Sender:
             unsent, self._next = self._next, None
         if unsent is not None:
             unsent[0].unlink(missing_ok=True)
-            self._say(f"the upload took longer than {seconds:g} s")
+            self._say(f"the upload took longer than {seconds:.0f} s")
 
     def _run(self) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,10 @@ from types import FrameType
 from catsdogs.errors import CatsdogsError
 
 STATUS = 128 + signal.SIGTERM  # as a shell would say
+LEAVE_WITHIN = 8.0
+"""Seconds after SIGTERM: docker gives 10, clouds 25 to 30. What is not sent then, another machine does without: the
+bucket's last checkpoint is a minute old at most."""
+LEAST = 1.0  # for each of what is left to do, however late it is
 
 
 class Stopped(CatsdogsError):
@@ -17,10 +22,20 @@ class Stopped(CatsdogsError):
 
     exit_status = STATUS
 
+    def __init__(self, message: str = "Stopped; run the same command again to go on.", asked_at: float | None = None
+                 ) -> None:
+        super().__init__(message)
+        self._leave_at = (time.monotonic() if asked_at is None else asked_at) + LEAVE_WITHIN
+
+    def seconds_left(self) -> float:
+        """Until this process should be gone."""
+        return max(LEAST, self._leave_at - time.monotonic())
+
 
 @dataclass
 class Interruption:
     asked: bool = False
+    at: float | None = None  # on the monotonic clock; of another process that was asked, it is not known
 
 
 @contextmanager
@@ -29,7 +44,7 @@ def watched() -> Iterator[Interruption]:
     interruption = Interruption()
 
     def note(number: int, frame: FrameType | None) -> None:
-        interruption.asked = True
+        interruption.asked, interruption.at = True, interruption.at or time.monotonic()
 
     with _handled_by(note):
         yield interruption

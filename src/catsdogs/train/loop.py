@@ -63,15 +63,15 @@ def fit(
     for row in training.history:
         after_epoch(row)
     batches = TrainingBatches(train, plan.batch_size, plan.seed, plan.recipe.augmentation, processes, device.device)
-    keeper = _Keeper(training, checkpoint, processes)
     held_out = Pixels(val, device.device)
     whole, rest = divmod(training.steps, len(batches))
     seen = whole * len(train.labels) + sum(map(batches.count, range(rest)))
     left = plan.epochs * len(train.labels) - seen if plan.seconds is None else 0
     before, pace, slower = time.perf_counter(), Pace(), 1.0
     with watched() as interruption, progress("train", left, unit="images") as bar:
+        keeper = _Keeper(training, checkpoint, processes, interruption)
         if training.owed:
-            keeper.end_epoch(batches, held_out, device, plan, after_epoch, interruption)
+            keeper.end_epoch(batches, held_out, device, plan, after_epoch)
         # Also where a shorter time is left than when it was saved: a step
         owed = processes.from_first(not training.best)
         while (done := plan.done(training.steps, len(batches), training.seconds, slower)) < 1 or owed:
@@ -102,8 +102,8 @@ def fit(
             ended = plan.done(training.steps, len(batches), training.seconds, slower) == 1
             owed = owed and not ended
             if step + 1 == len(batches) or ended:
-                training.owed = processes.first and (ended or keeper.can_validate(plan))
-                keeper.end_epoch(batches, held_out, device, plan, after_epoch, interruption)
+                training.owed = ended or keeper.can_validate(plan)
+                keeper.end_epoch(batches, held_out, device, plan, after_epoch)
             elif keeper.due():
                 keeper.save()
             if asked:
@@ -118,22 +118,24 @@ def fit(
 class _Keeper:
     """Validates and saves, in the first process."""
 
-    def __init__(self, training: Training, checkpoint: Checkpoint, processes: Processes) -> None:
-        self.training, self.checkpoint = training, checkpoint
-        self.first, self.alone = processes.first, processes.count == 1
+    def __init__(
+        self, training: Training, checkpoint: Checkpoint, processes: Processes, interruption: Interruption
+    ) -> None:
+        self.training, self.checkpoint, self.processes = training, checkpoint, processes
+        self.interruption = interruption
         self._saved, self._validation_seconds, self._last_validation = time.monotonic(), 0.0, 0.0
 
     def due(self) -> bool:
         return time.monotonic() - self._saved > SAVE_SECONDS
 
     def save(self) -> None:
-        if self.first:
+        if self.processes.first:
             self.checkpoint.save(self.training.state())
         self._saved = time.monotonic()
 
     def stop(self) -> NoReturn:
         self.save()
-        raise Stopped("Stopped; run the same command again to go on.")
+        raise Stopped(asked_at=self.interruption.at)
 
     def can_validate(self, plan: Plan) -> bool:
         """Always at the end of an epoch, but within a time budget only where it costs little of the time so far, and
@@ -145,30 +147,35 @@ class _Keeper:
                 and plan.done(self.training.steps, 1, passed + cost) < 1)
 
     def end_epoch(
-        self, batches: TrainingBatches, val: Pixels, device: Device, plan: Plan,
-        after_epoch: Callable[[Epoch], None], interruption: Interruption
+        self, batches: TrainingBatches, val: Pixels, device: Device, plan: Plan, after_epoch: Callable[[Epoch], None]
     ) -> None:
         """After the last step of an epoch, or of the training: validate, where that is owed, and save.
 
-        Raises Stopped after SIGTERM: of a large network it takes longer than a machine may wait. It is then still owed.
+        Raises Stopped after SIGTERM, in every process: of a large network a validation takes longer than a machine may
+        wait. It is then still owed.
         """
         training = self.training
-        if self.first and training.owed:
+
+        def validate() -> bool:
             number, step = divmod(training.steps - 1, len(batches))
             try:
-                row = self.validated(val, device, number + 1, sum(map(batches.count, range(step + 1))), interruption)
+                row = self.validated(val, device, number + 1, sum(map(batches.count, range(step + 1))))
             except _Abandoned:
-                self.stop()
+                return False
             _check_finite(row.val_loss, f"on the validation photos after epoch {number + 1}", plan.learning_rate)
             training.note(row)
             after_epoch(row)
+            return True
+
+        if not self.processes.done_by_first(lambda: validate() if training.owed else True):
+            self.stop()
         training.owed = False
         training.epoch_loss = training.epoch_seconds = 0.0
         self.save()
 
-    def validated(self, val: Pixels, device: Device, number: int, seen: int, interruption: Interruption) -> Epoch:
+    def validated(self, val: Pixels, device: Device, number: int, seen: int) -> Epoch:
         def go_on() -> None:
-            if interruption.asked and self.alone:  # others wait for this process's next step
+            if self.interruption.asked:
                 raise _Abandoned
 
         started, training = time.perf_counter(), self.training

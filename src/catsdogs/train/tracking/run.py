@@ -1,6 +1,7 @@
 """One MLflow run. What it records carries the time at which it happened, however late a server takes it."""
 
 import json
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -68,13 +69,14 @@ class MlflowTracker:
         for path in map(str, paths):
             self._put(partial(self._client.log_artifact, self.run_id, path))
 
-    def close(self, status: str, reason: str = "") -> None:
+    def close(self, status: str, reason: str = "", *, seconds: float = math.inf) -> None:
+        """Within so many seconds, or HURRY, unless it is finished."""
         self._usage.stop()
         if reason:
             self._put(lambda: self._client.set_tag(self.run_id, "error", reason[:5000]))
         ended = int(1000 * time.time())
         self._put(lambda: self._client.set_terminated(self.run_id, status=status, end_time=ended))
-        hurry = None if status == "FINISHED" else HURRY
+        hurry = None if status == "FINISHED" else min(seconds, HURRY)
         if unsent := self._sender.close(self._wait_seconds, at_most=hurry):
             event("tracking_lost", because=self._sender.trouble or "the server did not answer at the end",
                   unsent=unsent, run_id=self.run_id)

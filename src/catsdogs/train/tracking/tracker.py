@@ -1,5 +1,6 @@
 """Records a run. A tracker that cannot record says so once, and never stops or slows a training."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,7 @@ class Tracker(Protocol):
 
     def artifacts(self, paths: list[Path]) -> None: ...
 
-    def close(self, status: str, reason: str = "") -> None: ...
+    def close(self, status: str, reason: str = "", *, seconds: float = math.inf) -> None: ...
 
 
 class NullTracker:
@@ -38,7 +39,7 @@ class NullTracker:
     def metrics(self, values: dict[str, float], step: int = 0) -> None: ...
     def photos(self, name: str, digest: str, counts: dict[str, dict[str, int]]) -> None: ...
     def artifacts(self, paths: list[Path]) -> None: ...
-    def close(self, status: str, reason: str = "") -> None: ...
+    def close(self, status: str, reason: str = "", *, seconds: float = math.inf) -> None: ...
 
 
 @contextmanager
@@ -54,8 +55,11 @@ def tracked(
         tracker = _open(uri, experiment, wait_seconds, tags or {})
         try:
             yield tracker
-        except (KeyboardInterrupt, SystemExit, Stopped, CutShort):
+        except (KeyboardInterrupt, SystemExit, CutShort):
             tracker.close("KILLED")
+            raise
+        except Stopped as stopped:
+            tracker.close("KILLED", seconds=stopped.seconds_left())
             raise
         except BaseException as error:
             tracker.close("FAILED", f"{type(error).__name__}: {error}")

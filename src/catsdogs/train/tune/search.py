@@ -77,7 +77,7 @@ def search(settings: TuneSettings, storage: str, name: str, parent: str | None, 
                     worker.terminate()
                     worker.join()
         if interruption.asked:
-            raise Stopped("Stopped; run the same command again to go on.")
+            raise Stopped()
     if not failures.empty():
         error = failures.get()
         assert isinstance(error, CatsdogsError)
