@@ -29,13 +29,14 @@ class Muon(Optimiser):
         self.momentum, self.precision = momentum, precision
 
     def change(self, weights: list[torch.Tensor], memories: list[dict[str, torch.Tensor]], rate: float) -> None:
-        for weight, average in zip(weights, remembered(memories, "momentum", weights), strict=True):
-            assert weight.grad is not None, "the others were left out"
-            average.mul_(self.momentum).add_(weight.grad)
-            ahead = weight.grad.add(average, alpha=self.momentum)  # Nesterov
-            weight.mul_(len(weight) ** 0.5 / weight.norm())
-            turned = orthogonal(ahead.reshape(len(weight), -1), self.precision)
-            weight.add_(turned.view_as(weight), alpha=-rate)
+        gradients = [weight.grad for weight in weights if weight.grad is not None]  # every one: others were left out
+        averages = remembered(memories, "momentum", weights)
+        torch._foreach_mul_(averages, self.momentum)
+        torch._foreach_add_(averages, gradients)
+        ahead = torch._foreach_add(gradients, averages, alpha=self.momentum)  # Nesterov
+        for weight, direction, norm in zip(weights, ahead, torch._foreach_norm(weights), strict=True):
+            turned = orthogonal(_matrix(direction), self.precision)
+            weight.mul_(len(weight) ** 0.5 / norm).add_(_like(turned, weight), alpha=-rate)
 
 
 def orthogonal(matrix: torch.Tensor, precision: torch.dtype = torch.float32) -> torch.Tensor:
@@ -48,14 +49,26 @@ def orthogonal(matrix: torch.Tensor, precision: torch.dtype = torch.float32) -> 
     a, b, c = QUINTIC
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     wide = wide.to(precision if len(wide) >= COARSE_FROM else torch.float32)
-    wide = wide / (wide.norm() + 1e-7)
     gram = wide @ wide.T
+    norm = gram.diagonal().sum(dtype=torch.float32).sqrt() + 1e-7
+    gram = gram / norm**2
     steps: list[torch.Tensor] = []
     for _ in range(ITERATIONS):
         if steps:
             gram = steps[-1] @ gram @ steps[-1]
         steps.append(torch.addmm(gram, gram, gram, beta=b, alpha=c))
         steps[-1].diagonal().add_(a)
-    product: torch.Tensor = reduce(torch.matmul, reversed(steps))
-    result: torch.Tensor = (product @ wide).to(matrix.dtype)
+    product: torch.Tensor = reduce(torch.matmul, reversed(steps)) / norm
+    result: torch.Tensor = (product.to(wide.dtype) @ wide).to(matrix.dtype)
     return result if matrix.shape[0] <= matrix.shape[1] else result.T
+
+
+def _matrix(weights: torch.Tensor) -> torch.Tensor:
+    """[out, ...] -> [out, the rest], in the order in which channels-last has it in memory, so that nothing is moved:
+    the order of columns changes nothing but the order of the result's."""
+    return weights.movedim(1, -1).reshape(len(weights), -1)
+
+
+def _like(matrix: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """The way back."""
+    return matrix.reshape(weights.movedim(1, -1).shape).movedim(-1, 1)
