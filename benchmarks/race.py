@@ -69,8 +69,9 @@ def race(folder: Path, variant: str, budget: str, seed: int, batch: int, rate: f
     return {"variant": variant, "budget": budget, "seed": seed, "side": side_of(variant, budget),
             "arithmetic": served_in(work / "model.onnx"), "wall_seconds": seconds,
             "accuracy": answer["test_accuracy"], "count": answer["accuracy"]["count"],
-            "log_loss": answer["log_loss"], "mirrored_accuracy": answer["mirrored"]["accuracy"]["value"],
-            "mirrored_log_loss": answer["mirrored"]["log_loss"], "auc": answer["auc"],
+            "log_loss": answer["log_loss"], "auc": answer["auc"],
+            **({"mirrored_accuracy": mirrored["accuracy"]["value"], "mirrored_log_loss": mirrored["log_loss"]}
+               if (mirrored := answer["mirrored"]) else {}),  # left out where the budget was nearly over
             "calibration_error": answer["expected_calibration_error"], "peak_mb": peak / 1e6,
             "images_per_second": answer["images_per_second"], "input_share": answer["input_share"],
             "history": [[row["seconds"], row["val_accuracy"]] for row in answer["history"]]}
@@ -161,7 +162,9 @@ def _table(rows: list[dict], train: int) -> list[str]:
 
 
 def _of(rows: list[dict], name: str, form: str) -> str:
-    values = [row[name] for row in rows]
+    values = [row[name] for row in rows if name in row]
+    if not values:
+        return ""
     middle = form.format(statistics.median(values))
     return middle if len(values) == 1 else f"{middle} ({form.format(min(values))} to {form.format(max(values))})"
 

@@ -23,7 +23,9 @@ from catsdogs.train.pace import MOST, SECONDS, Pace
 from catsdogs.train.plan import Plan
 from catsdogs.train.processes import ALONE, Processes
 from catsdogs.train.recipe import RECIPES
-from catsdogs.train.reserve import DRIFT, FIT_ON, SECONDS_AFTER, Divided, divided
+from catsdogs.train.reserve import DRIFT, FIT_ON, SECONDS_AFTER, Divided, divided, lasts
+from catsdogs.train.result import TrainResult
+from catsdogs.train.stage import train
 from tests.models import CPU, NoCheckpoint, train_settings, trained
 
 WORK = """
@@ -239,3 +241,23 @@ def test_what_the_first_process_refuses_all_refuse() -> None:
             Rank(rank=rank, count=2).done_by_first(refuses)
     with pytest.raises(UsageError, match="too short"):
         ALONE.done_by_first(refuses)
+
+
+def test_once_more_is_answered_only_where_the_budget_lasts_for_it_and_for_the_export(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figures of mirror images, which are not what is served, are what a late training does without."""
+    monkeypatch.setattr(reserve, "seconds_alive", lambda: 50.0)
+    needed = 50 + 2 * (1 + 2 * FIT_ON / 1000) + SECONDS_AFTER
+    assert lasts(needed + 0.1, taken=2, photos=1000) and not lasts(needed - 0.1, taken=2, photos=1000)
+    assert lasts(None, taken=1e9, photos=1)
+
+
+def test_a_training_that_is_late_leaves_out_the_figures_of_mirror_images(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("catsdogs.train.stage.lasts", lambda *_: False)
+    result = train(train_settings(data_dir, tmp_path, epochs=1))
+    assert isinstance(result, TrainResult) and result.metrics.mirrored is None
+    assert "mirrored" not in result.text() and "mirrored_left_out" in capsys.readouterr().err
+    assert result.metrics.accuracy.count

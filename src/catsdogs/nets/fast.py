@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from catsdogs.nets.network import Network
 
+REDUCTION = "reduction"  # in a description
 STEM = 24
 STAGES = ((48, 2), (96, 2), (192, 2), (192, 1))  # width and stride of each block
 
@@ -45,6 +46,11 @@ class Block(nn.Module):
         return functional.relu(values + residual)
 
 
+def smaller(photos: torch.Tensor, by: int) -> torch.Tensor:
+    """[n, 3, side, side] -> [n, 3, side // by, side // by], means of squares."""
+    return photos if by == 1 else functional.avg_pool2d(photos, by)
+
+
 class Fast(Network):
     """conv 6x6 in steps of 2, residual blocks, mean and maximum over the photo, linear.
 
@@ -61,6 +67,18 @@ class Fast(Network):
             *(Block(before, width, stride) for before, (width, stride) in zip(widths, STAGES, strict=False))
         )
         self.head: nn.Linear = nn.Linear(2 * widths[-1], classes)
+
+    @property
+    def reduction(self) -> int:
+        """Raises ValueError where the description makes no sense."""
+        found = self.description.get(REDUCTION, 1)
+        if not isinstance(found, int) or found < 1:
+            raise ValueError(f"{REDUCTION} is {found!r}, not a whole number from 1 on")
+        return found
+
+    def scaled(self, pixels: torch.Tensor) -> torch.Tensor:
+        """While it is trained photos are made smaller where they are cropped and turned, not here again."""
+        return smaller(super().scaled(pixels), 1 if self.training else self.reduction)
 
     def maps(self, pixels: torch.Tensor, *, blocked: bool = False) -> torch.Tensor:
         """The blocked layout gains nothing here, where batch normalisation weighs more than it."""

@@ -60,6 +60,11 @@ class Network(nn.Module):
         super().__init__()
         self.description, self.kinds = {}, None
 
+    @property
+    def reduction(self) -> int:
+        """By how much a photo is made smaller before it is looked at; photos to train on are that small already."""
+        return 1
+
     def forward(self, pixels: torch.Tensor, *, blocked: bool = False) -> torch.Tensor:
         """Logits. `blocked` computes in oneDNN's own layout where the network can (see train/device.py)."""
         logits: torch.Tensor = self.head(self.pooled(self.maps(pixels, blocked=blocked)))

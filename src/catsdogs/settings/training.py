@@ -38,7 +38,8 @@ class TrainSettings(RecordedSettings):
     epochs: Count = 3
     """Passes over the training photos."""
     time_budget: Duration | None = None
-    """Train as long as this whole command may take (90s, 5m, 1h30m), instead of --epochs."""
+    """Train as long as this whole command may take (90s, 5m, 1h30m), instead of --epochs; `fast` looks at
+    smaller photos where time is short."""
     batch_size: Count = 64
     """Photos a step."""
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.001

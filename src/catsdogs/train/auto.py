@@ -97,7 +97,8 @@ def _accuracy(settings: TrainSettings, seconds: float) -> float:
     folder = settings.artifact_dir / AUTO
     with enough_memory(settings.batch_size):
         prepared = prepare(settings.model_copy(update={
-            "artifact_dir": folder, "checkpoint_bucket": "", "resume": False, "time_budget": None}), ALONE)
+            "artifact_dir": folder, "checkpoint_bucket": "", "resume": False, "time_budget": None}), ALONE,
+            fit_to=settings.time_budget)
         plan = replace(prepared.plan, seconds=max(1.0, seconds - (seconds_alive() - started)))
         try:
             training = fit(prepared.network, prepared.photos.train, prepared.photos.val, plan,

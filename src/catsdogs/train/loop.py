@@ -77,7 +77,7 @@ def fit(
         while (done := plan.done(training.steps, len(batches), training.seconds, slower)) < 1 or owed:
             number, step = divmod(training.steps, len(batches))
             training.scale_rates(plan.recipe.rate(done))
-            side = plan.recipe.side(done, train.pixels.shape[1], smallest_side(variant))
+            side = plan.recipe.side(done, train.pixels.shape[1] // network.reduction, smallest_side(variant))
             started = time.perf_counter()
             pixels, labels = batches.get(number + 1, step, side)
             training.input_seconds += time.perf_counter() - started

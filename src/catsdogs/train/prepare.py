@@ -10,7 +10,7 @@ from catsdogs.answering import Answering
 from catsdogs.errors import UsageError
 from catsdogs.files import digest_of
 from catsdogs.machine import crowding
-from catsdogs.nets.fast import Fast
+from catsdogs.nets.fast import REDUCTION, Fast
 from catsdogs.nets.network import Network, at_once
 from catsdogs.nets.plain import Plain
 from catsdogs.nets.pretrained import Pretrained, takes_photos_of
@@ -30,6 +30,7 @@ from catsdogs.train.plan import Plan
 from catsdogs.train.processes import Processes
 from catsdogs.train.recipe import Recipe, recipe_for
 from catsdogs.train.reserve import divided
+from catsdogs.train.resolution import fitting
 from catsdogs.train.teacher import Teacher, ask, pupil
 
 HEAD_SHARE = 0.25  # of a time budget that fitting a head may take
@@ -48,8 +49,10 @@ class Prepared:
     pupil: nn.Linear | None = None
 
 
-def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
-    """Open the photos and build the network. Raises CatsdogsError for photos that are missing or do not fit it."""
+def prepare(settings: TrainSettings, processes: Processes, *, fit_to: float | None = None) -> Prepared:
+    """Open the photos and build the network, for a resolution that `fit_to`, the time budget without any other, has
+    time for. Raises CatsdogsError for photos that are missing or do not fit it.
+    """
     variant = variant_name(settings.model_variant)
     photos = open_packed(settings.data_dir)
     about = photos.about
@@ -65,12 +68,14 @@ def prepare(settings: TrainSettings, processes: Processes) -> Prepared:
     if isinstance(network, Pretrained):
         takes_photos_of(network, about.image_size)
     recipe = recipe_for(variant)
-    _fit_to_photos(network, recipe, photos, settings.seed)
     teacher = ask(settings.teacher, photos.train, device) if settings.teacher else None
     checkpoint = _checkpoint(settings, _key(settings, variant, photos, device, teacher), processes)
     if processes.first and not settings.resume:
         checkpoint.remove()
     state = checkpoint.load() if processes.first else None
+    if (budget := fit_to or settings.time_budget) is not None and isinstance(network, Fast):
+        _fit_to_budget(network, recipe, photos, device, budget, state, processes)
+    _fit_to_photos(network, recipe, photos, settings.seed)
     if isinstance(network, Pretrained) and settings.time_budget is None:
         # What cannot be served is told now, not after training; where there is a budget, when it is divided.
         processes.done_by_first(lambda: _servable(network, about.image_size))
@@ -94,8 +99,21 @@ def _servable(network: Network, side: int) -> None:
     Answering(network, side)
 
 
+def _fit_to_budget(
+    network: Fast, recipe: Recipe, photos: PackedPhotos, device: Device, budget: float, state: dict[str, Any] | None,
+    processes: Processes,
+) -> None:
+    """What was begun goes on as it began, however fast the machine is now."""
+    def reduction() -> int:
+        return state[REDUCTION] if state else fitting(network, recipe, photos, device, budget, processes.count)
+
+    if (by := processes.done_by_first(reduction)) > 1:
+        network.description = {REDUCTION: by}
+
+
 def _fit_to_photos(network: Network, recipe: Recipe, photos: PackedPhotos, seed: int) -> None:
-    packed = photos.about.image_size
+    network.cpu().train()  # as it is once it has been measured
+    packed = photos.about.image_size // network.reduction
     side = recipe.side(0, packed, packed)
     batches = TrainingBatches(photos.train, max(FEWEST, at_once(side, PHOTOS)), seed, recipe.augmentation)
     pixels, _ = batches.get(0, 0, side)

@@ -55,7 +55,7 @@ class Recipe:
 
     def side(self, done: float, packed: int, smallest: int) -> int:
         """Side of the photos at a share of the training: a multiple of 8, at most the packed side."""
-        scale = next((phase.scale for phase in self.phases if done < phase.until), 1.0)
+        scale = next((phase.scale for phase in self.phases if done < phase.until), self.phases[-1].scale)
         if scale == 1:
             return packed
         return min(packed, max(smallest, 8 * round(packed * scale / 8)))

@@ -55,6 +55,11 @@ def divided(settings: TrainSettings, network: Network, photos: PackedPhotos, dev
     )
 
 
+def lasts(budget: float | None, taken: float, photos: int) -> bool:
+    """Whether the budget lasts for once more what took so many seconds for so many photos, and for the export."""
+    return budget is None or seconds_alive() + taken * (1 + 2 * FIT_ON / photos) + SECONDS_AFTER <= budget
+
+
 def _reserve(
     settings: TrainSettings, network: Network, photos: PackedPhotos, device: Device, answering: Answering
 ) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from catsdogs.artifacts import Lineage
 from catsdogs.errors import UsageError
 from catsdogs.export import export
 from catsdogs.files import remove_abandoned, sha256_file, sync
+from catsdogs.log import event
 from catsdogs.nets.quantised.served import served
 from catsdogs.nets.quantised.learning import learn_integers
 from catsdogs.nets.registry import variant_name
@@ -22,12 +23,14 @@ from catsdogs.slices import slices_of
 from catsdogs.train.auto import AUTO, chosen
 from catsdogs.train.curves import plot_curves
 from catsdogs.train.device import Device
+from catsdogs.train.interruption import Stopped
 from catsdogs.train.loop import fit
 from catsdogs.train.memory import enough_memory
 from catsdogs.train.plots import plot_confusion, plot_losses
 from catsdogs.train.prepare import Prepared, prepare
 from catsdogs.train.processes import Processes, joined
 from catsdogs.train.report import TestFigures, calibrate, judge, judge_mirrored
+from catsdogs.train.reserve import lasts
 from catsdogs.train.result import Helped, TrainResult
 from catsdogs.train.tracking.tracker import NullTracker, Tracker, tracked
 from catsdogs.train.training import Training
@@ -73,11 +76,17 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
         learn_integers(network, photos.train.pixels, photos.val.pixels)
     answering = Answering(served(network), about.image_size, exact=device.exact)  # all figures are of what is served
     calibration = calibrate(answering.logits(photos.val.pixels), photos.val.labels, settings.target_error)
+    started = time.perf_counter()
     test_logits = answering.logits(photos.test.pixels)
+    taken = time.perf_counter() - started
     figures = judge(test_logits, photos.test.labels, about.classes, calibration,
                     slices_of(photos.test, settings.data_dir))
-    mirrored = judge_mirrored(test_logits, answering.logits(photos.test.pixels, mirrored=True),
-                              photos.test.labels, calibration)
+    mirrored = None
+    if lasts(settings.time_budget, taken, len(photos.test.labels)):
+        mirrored = judge_mirrored(test_logits, answering.logits(photos.test.pixels, mirrored=True),
+                                  photos.test.labels, calibration)
+    else:
+        event("mirrored_left_out", because="--time-budget is nearly over")
     clock.done("test")
 
     lineage = _lineage(settings, prepared.variant, photos)
@@ -121,6 +130,9 @@ def _fit(prepared: Prepared, tracker: Tracker, processes: Processes) -> Training
             device=prepared.device, checkpoint=prepared.checkpoint, after_epoch=after_epoch, after_step=after_step,
             processes=processes, teacher=prepared.teacher, pupil=prepared.pupil, state=prepared.state,
         )
+    except Stopped as stopped:
+        prepared.checkpoint.close(stopped.seconds_left())
+        raise
     except BaseException:  # well ended, nothing needs to be waited for: the checkpoint is removed after the export
         prepared.checkpoint.close()
         raise
@@ -160,7 +172,7 @@ def _lineage(settings: TrainSettings, variant: str, photos: PackedPhotos) -> Lin
 
 def _metrics(
     settings: TrainSettings, variant: str, classes: list[str], training: Training, figures: TestFigures,
-    mirrored: Mirrored, temperature: float, device: Device, difference: float, lineage: Lineage,
+    mirrored: Mirrored | None, temperature: float, device: Device, difference: float, lineage: Lineage,
     seconds: dict[str, float],
 ) -> TrainingMetrics:
     return TrainingMetrics(

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from catsdogs.reports import Epoch
+from catsdogs.nets.fast import REDUCTION
 from catsdogs.nets.network import Network
 from catsdogs.train.averaging import Average
 from catsdogs.train.optimiser import Optimiser
@@ -77,6 +78,7 @@ class Training:
             "pupil": None if self.pupil is None else self.pupil.state_dict(),
             "average": self.average.network.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            REDUCTION: self.network.reduction,
             "numbers": {name: getattr(self, name) for name in _NUMBERS},
             "best": self.best,
             "history": [row.model_dump() for row in self.history],

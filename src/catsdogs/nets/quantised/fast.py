@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from catsdogs.artifacts import Arithmetic
-from catsdogs.nets.fast import Block, Fast
+from catsdogs.nets.fast import Block, Fast, smaller
 from catsdogs.nets.quantised.layers import Convolution, Rounded, whole
 from catsdogs.nets.quantised.network import Quantised
 
@@ -50,6 +50,10 @@ class QuantisedFast(Quantised):
         super().__init__(network)
         self.stem = Convolution(network.stem, network.norm, arithmetic=ARITHMETIC)
         self.blocks = nn.Sequential(*(QuantisedBlock(block) for block in network.blocks if isinstance(block, Block)))
+
+    def scaled(self, pixels: torch.Tensor) -> torch.Tensor:
+        """As the original does once it is trained; that may still be in training when steps are learned."""
+        return smaller(super().scaled(pixels), self.original[0].reduction)
 
     def rounded_maps(self, pixels: torch.Tensor) -> torch.Tensor:
         maps: torch.Tensor = self.blocks(functional.relu(self.stem(whole(self.scaled(pixels)))))
