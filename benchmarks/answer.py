@@ -2,7 +2,8 @@
 
     python benchmarks/answer.py --model models/model.pt --data-dir data/processed --photos photos.zip
 
-`--model` is a `fast` that was trained for integers, `--data-dir` what it was trained on. Writes benchmarks/ANSWER.md.
+`--model` are networks that were trained for integers, `--data-dir` what each was trained on. Writes
+benchmarks/ANSWER.md, or --output.
 """
 
 import argparse
@@ -24,8 +25,8 @@ from catsdogs.export import export
 from catsdogs.images import Pixels, opened, square, upright_rgb
 from catsdogs.machine import give_back_large_memory
 from catsdogs.nets.quantised.network import STEPS
-from catsdogs.packed import Packed, open_packed
-from catsdogs.predictor import Predictor, load_predictor
+from catsdogs.packed import Packed, PackedPhotos, open_packed
+from catsdogs.predictor import Predictor, load_checked, load_predictor
 from catsdogs.statistics import statistics as of_pixels
 from catsdogs.weights import load_weights, save_weights
 
@@ -35,28 +36,34 @@ PHOTOS, ROUNDS = 200, 7
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="model.pt, with its model.onnx beside it")
-    parser.add_argument("--data-dir", type=Path, required=True, help="of `catsdogs preprocess`")
+    parser.add_argument("--model", type=Path, nargs="+", required=True, help="model.pt, with its model.onnx beside it")
+    parser.add_argument("--data-dir", type=Path, nargs="+", required=True, help="of `catsdogs preprocess`, one a model")
     parser.add_argument("--photos", type=Path, required=True, help="zip of photos as users send them")
+    parser.add_argument("--output", type=Path, default=SUMMARY)
     arguments = parser.parse_args()
     give_back_large_memory()  # as the service does
     with zipfile.ZipFile(arguments.photos) as archive:
         names = [name for name in sorted(archive.namelist()) if name.lower().endswith((".jpg", ".jpeg"))]
         photos = [archive.read(name) for name in names[::max(1, len(names) // PHOTOS)][:PHOTOS]]
-    packed = open_packed(arguments.data_dir)
-    integers = load_predictor(onnx_path(arguments.model))
+    lines = ["# What an answer costs", "", f"`python benchmarks/answer.py`, {date.today()}, {processor()}, one thread."]
+    for model, data_dir in zip(arguments.model, arguments.data_dir, strict=True):
+        lines += ["", *_of(model, open_packed(data_dir), photos, arguments.photos.name)]
+    arguments.output.write_text("\n".join(lines) + "\n")
+    print(arguments.output.read_text())
+
+
+def _of(model: Path, packed: PackedPhotos, photos: list[bytes], name: str) -> list[str]:
+    served = load_checked(onnx_path(model))
+    _, card = load_weights(model)
     with tempfile.TemporaryDirectory() as folder:
-        floats = _in_floats(arguments.model, Path(folder), packed.train, packed.val)
+        floats = _in_floats(model, Path(folder), packed.train, packed.val)
         coarse, exact = load_predictor(floats), load_predictor(floats, exact=True)
-        text = "\n".join([
-            "# What an answer costs", "",
-            f"`python benchmarks/answer.py`, {date.today()}, {processor()}. Model {integers.card.version}: "
-            f"`{integers.card.variant}` at {integers.card.image_size} px, one thread.", "",
-            *_parts(integers, photos, arguments.photos.name), "",
-            *_arithmetics({"8-bit integers, as served": integers, "floats, as the engine chooses": coarse,
-                           "float32": exact}, packed.val)]) + "\n"
-    SUMMARY.write_text(text)
-    print(text)
+        return [
+            f"## `{served.card.variant}` at {served.card.image_size} px", "",
+            f"Model {served.card.version}; {card.metrics['test_accuracy']:.2%} of the test photos.", "",
+            *_parts(served, photos, name), "",
+            *_arithmetics({f"as served: {served.served_in}": served, "floats, as the engine chooses": coarse,
+                           "float32": exact}, packed.val)]
 
 
 def _in_floats(model: Path, folder: Path, train: Packed, val: Packed) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from contestants import CONTESTANTS
+from contestants import CONTESTANTS, PRETRAINED
 from prepare import COUNT, accuracy, arithmetic_of, side_of
 from run import processor
 
@@ -21,7 +21,8 @@ TUNED, TUNED_INTEGERS, TUNED_FAST = "lit-openvino", "lit-openvino-integers", "li
 
 def summary(rows: list[Row], models: dict[str, Path], photos: str, installed: int, *, proper: bool) -> tuple[str, bool]:
     """The text, and whether everything was reached."""
-    of = {contestant.name: [row for row in rows if row["server"] == contestant.name] for contestant in CONTESTANTS}
+    of = {contestant.name: [row for row in rows if row["server"] == contestant.name] for contestant in CONTESTANTS
+          if contestant.model in models}
     targets = reached(of, installed) if all(of.values()) else []
     rounds = max(len(mine) for mine in of.values())
     cost = statistics.median(row["clients_8"]["generator_us"] for row in rows)
@@ -43,6 +44,8 @@ def summary(rows: list[Row], models: dict[str, Path], photos: str, installed: in
         f"{side_of(models['fast'])} px"
         + (f", trained properly ({accuracy(models['fast'])})" if proper else
            ", after one epoch: its speed and parity are measured, not its accuracy")
+        + (f". `{PRETRAINED}`: EfficientNet-Lite0, fine-tuned, at {side_of(models[PRETRAINED])} px "
+           f"({accuracy(models[PRETRAINED])})" if PRETRAINED in models else "")
         + ". `catsdogs serve` runs as installed by `pip install catsdogs[serve]`, with metrics, logging and "
         "validation.", "",
         "| server | network | requests/s, 8 clients | p50 / p99 ms | 32 clients | p50 / p99 ms "
@@ -50,7 +53,7 @@ def summary(rows: list[Row], models: dict[str, Path], photos: str, installed: in
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for contestant in CONTESTANTS:
-        if mine := of[contestant.name]:
+        if mine := of.get(contestant.name):
             lines.append("| " + " | ".join(_cells(contestant.said, contestant.model, mine)) + " |")
     lines += ["", "| to reach | seen | reached |", "| --- | --- | --- |",
               *(f"| {what} | {seen} | {'yes' if good else '**no**'} |" for what, seen, good in targets)]

@@ -31,6 +31,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, help="zip or folder of real photos, a folder per class; else drawn")
     parser.add_argument("--model", type=Path, help="model.pt of `fast` that was trained properly; without it, an epoch")
+    parser.add_argument("--pretrained", type=Path,
+                        help="model.pt of pretrained:efficientnet-lite0, to show what its accuracy costs")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seconds", type=int, default=4, help="of each burst")
     parser.add_argument("--only", default="", help="names of servers, with commas")
@@ -50,13 +52,14 @@ def main() -> None:
     fast = arguments.model or trained(source, "fast", work)
     baseline = trained(source, "baseline", work)
     # Servers start in other folders.
-    models = dict(zip(MODELS, (baseline, in_floats(baseline, work), fast.resolve()), strict=True))
+    models = dict(zip(MODELS, (baseline, in_floats(baseline, work), fast.resolve(),
+                               *([arguments.pretrained.resolve()] if arguments.pretrained else [])), strict=False))
     key = _key(models, arguments.seconds)
     rows = _rows(key)
     expected = {name: answered_by_torch(model, photos, work) for name, model in models.items()}
     runs = 0
     for round_number in range(arguments.rounds):
-        for contestant in CONTESTANTS:
+        for contestant in (one for one in CONTESTANTS if one.model in models):
             done = any((row["round"], row["server"]) == (round_number, contestant.name) for row in rows)
             if done or (arguments.only and contestant.name not in arguments.only.split(",")):
                 continue
