@@ -15,11 +15,12 @@ from catsdogs.nets.registry import build
 from catsdogs.predictor import load_predictor
 from catsdogs.reports import TrainingMetrics
 from catsdogs.settings.training import LITE0
-from catsdogs.train import prepare
+from catsdogs.train import prepare, reserve
 from catsdogs.train.initial import fit_head
 from catsdogs.train.prepare import HEAD_SHARE
 from catsdogs.train.processes import ALONE
 from catsdogs.train.recipe import recipe_for
+from catsdogs.train.reserve import divided
 from catsdogs.train.stage import train
 from catsdogs.train.validation import answers
 from catsdogs.weights import load_weights
@@ -105,6 +106,23 @@ def test_a_time_budget_limits_the_photos_that_the_head_is_fitted_to(
     network, photos = build(f"pretrained:{resnet}", 2), colour_photos()
     assert prepare._head_photos(60, network, photos, CPU) == HEAD_SHARE * 60 / 0.02
     assert prepare._head_photos(None, network, photos, CPU) == prepare.HEAD_PHOTOS
+
+
+@pytest.mark.parametrize(("variant", "taken"), [("pretrained", False), ("fast", True)])
+def test_a_network_whose_head_is_fitted_needs_few_steps(
+    resnet: Path, monkeypatch: pytest.MonkeyPatch, variant: str, taken: bool
+) -> None:
+    """A tenth of the budget is left: of no use to a network that has learned nothing yet."""
+    monkeypatch.setattr(reserve, "_reserve", lambda *_: (80.0, 1.0))
+    monkeypatch.setattr(reserve, "seconds_alive", lambda: 9.5)
+    monkeypatch.setattr(reserve, "Answering", lambda *_, **__: None)
+    network = build(f"pretrained:{resnet}" if variant == "pretrained" else variant, 2)
+    settings = train_settings(Path(), Path(), time_budget=100)
+    if taken:
+        with pytest.raises(UsageError, match="--time-budget 100s is too short here"):
+            divided(settings, network, colour_photos(), CPU)
+    else:
+        assert divided(settings, network, colour_photos(), CPU).left == pytest.approx(10.2)
 
 
 def test_a_backbone_that_cannot_be_served_is_told_before_its_training(

@@ -13,6 +13,7 @@ from catsdogs.familiarity import FIT_ON
 from catsdogs.machine import crowding, seconds_alive
 from catsdogs.nets.network import Network
 from catsdogs.nets.plain import Plain
+from catsdogs.nets.pretrained import Pretrained
 from catsdogs.nets.quantised.learning import looks
 from catsdogs.nets.quantised.served import quantised
 from catsdogs.nets.quantised.steps import steps_by
@@ -27,6 +28,7 @@ MARGIN = 1.35  # on the time of answering, which is measured once: it turned out
 DRIFT = 0.003  # of the budget: in a long time a machine changes its pace; of 15 minutes, one ended 1.0 s late without
 STATISTICS_ON = 4  # photos, to see how long those of one take
 LEAST = 0.25  # of the budget for steps: with less it is refused
+LEAST_FITTED = 0.05  # of a network whose head was fitted before: it is right of 98 % of photos without a step
 ASKED = 2  # times before it is: half a second in which another program ran refused 24 s, of which 21 were needed
 
 
@@ -37,21 +39,22 @@ class Divided(NamedTuple):
 
 
 def divided(settings: TrainSettings, network: Network, photos: PackedPhotos, device: Device) -> Divided:
-    """Raises UsageError where less than a quarter of the budget is left, however often that is measured."""
+    """Raises UsageError where too little of the budget is left to learn anything, however often that is measured."""
     budget = settings.time_budget
     if budget is None:
         return Divided(None)
     answering = Answering(_like_served(network, settings, photos.val), photos.val.pixels.shape[1], exact=device.exact)
+    least = LEAST_FITTED if isinstance(network, Pretrained) else LEAST
     for _ in range(ASKED):
         reserve, validation = _reserve(settings, network, photos, device, answering)
         reserve += DRIFT * budget
         left = budget - seconds_alive() - reserve
-        if left >= LEAST * budget:
+        if left >= least * budget:
             return Divided(left, reserve, validation)
     whatever_the_budget = budget - left - DRIFT * budget
     raise UsageError(
         f"--time-budget {budget:g}s is too short here: {budget - left:.0f} s of it go to starting, testing and "
-        f"exporting; give at least {whatever_the_budget / (1 - LEAST - DRIFT):.0f}s."
+        f"exporting; give at least {whatever_the_budget / (1 - least - DRIFT):.0f}s."
     )
 
 
