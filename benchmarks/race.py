@@ -1,5 +1,5 @@
-"""`make bench-training`: how accurate `fast` is after 19, 24 and 27 s, 5, 15 and 40 minutes, by itself and with a teacher,
-beside the plain recipe, and what the teacher's own network makes of 5, 15 and 40 minutes.
+"""`make bench-training`: how accurate `fast` is after 19, 24 and 27 s, 5, 15 and 40 minutes, by itself and with a
+teacher, beside the plain recipe, and what the teacher's own network makes of 5, 15 and 40 minutes.
 
 Goes on where it stopped (a line a run in benchmarks/race.jsonl, with the processor it ran on and the digest of the
 code: what other code did is measured anew); the summary is benchmarks/TRAINING.md, a table a processor. Wall clock is
