@@ -196,10 +196,13 @@ def test_a_stopped_training_waits_for_bucket_and_server_no_longer_than_it_may(
     assert Stopped(asked_at=time.monotonic() - 60).seconds_left() == LEAST
 
 
-def test_an_upload_that_hangs_is_left_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("saved", [1, 2])  # the second waits for the first
+def test_an_upload_that_hangs_is_left_behind_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], saved: int
+) -> None:
     store = Slow(tmp_path / "bucket")
     checkpoint = FarCheckpoint(tmp_path / "here", "key", store)
-    for steps in (1, 2):
+    for steps in range(saved):
         checkpoint.save({"numbers": {"steps": steps}})
         store.began.wait(10)
     checkpoint.close(0.1)

@@ -1,8 +1,8 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from catsdogs.train.device import Device
 from catsdogs.train.interruption import Interruption, Stopped
 from catsdogs.train.loop import _Abandoned, step_on
 from catsdogs.train.plan import Plan
+from catsdogs.train.processes import PeerLost, Processes
 from catsdogs.train.recipe import RECIPES
 from catsdogs.train.report import Calibration, judge
 from catsdogs.train.teacher import Teacher, pupil
@@ -386,3 +387,38 @@ def test_the_figures_of_a_slice_are_of_its_photos_alone() -> None:
     figures = judge(logits, np.array([0, 0, 0, 1]), CLASSES, Calibration(1.0, 0.9, 0.02), slices)
     assert figures.slices["dark"].value == pytest.approx(2 / 3) and figures.slices["dark"].count == 3
     assert figures.slices["sharp"].value == 1.0 and "empty" not in figures.slices
+
+
+class Told(Processes):
+    """Another process, which the first one learns from where it sums up a step that SIGTERM has come."""
+
+    def total(self, *values: float) -> list[float]:
+        return [*values[:-1], 1.0]
+
+
+def test_a_validation_is_not_begun_where_another_process_was_asked_to_stop(photos: PackedPhotos) -> None:
+    rows, checkpoint = list[Epoch](), NoCheckpoint()
+    with pytest.raises(Stopped):
+        trained(photos, batch_size=len(photos.train.labels), processes=Told(), after_epoch=rows.append,
+                checkpoint=checkpoint)
+    numbers: Any = checkpoint.saved[-1]["numbers"]
+    assert rows == [] and numbers["owed"] and numbers["steps"] == 1
+
+
+T = TypeVar("T")
+
+
+class Left(Processes):
+    """Another process is gone, which is found out when it is to be told."""
+
+    def done_by_first(self, work: Callable[[], T]) -> T:
+        work()
+        raise PeerLost("Another process of this training is gone")
+
+
+def test_an_epoch_is_saved_before_the_other_processes_are_told_of_it(photos: PackedPhotos) -> None:
+    rows, checkpoint = list[Epoch](), NoCheckpoint()
+    with pytest.raises(PeerLost):
+        trained(photos, processes=Left(), after_epoch=rows.append, checkpoint=checkpoint)
+    numbers: Any = checkpoint.saved[-1]["numbers"]
+    assert len(rows) == 1 and numbers["best_place"] == 1 and not numbers["owed"]

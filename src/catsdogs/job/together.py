@@ -18,6 +18,7 @@ from catsdogs.settings.job import JobSettings
 from catsdogs.train.interruption import Interruption, Stopped, watched
 
 LOOK_SECONDS = 1.0
+HAND_ON_SECONDS = 0.2  # until SIGTERM reaches the training, which counts its own from there
 PROBE_SECONDS = 2.0
 FINAL = (1, 2)  # as every command ends where once more would say the same
 TRIES = 10  # attempts in a row of which none lasted LASTING_SECONDS
@@ -90,7 +91,7 @@ def _attempt(settings: JobSettings, flags: Mapping[str, Any], interruption: Inte
         told = False
         while True:
             try:
-                status = process.wait(LOOK_SECONDS)
+                status = process.wait(HAND_ON_SECONDS)
                 break
             except subprocess.TimeoutExpired:
                 if interruption.asked and not told:

@@ -116,8 +116,10 @@ class _Sender:
             while (self._next is not None or self._busy) and (left := ends - time.monotonic()) > 0:
                 self._changed.wait(left)
             unsent, self._next = self._next, None
+            late = unsent is not None or self._busy
         if unsent is not None:
             unsent[0].unlink(missing_ok=True)
+        if late:
             self._say(f"the upload took longer than {seconds:.0f} s")
 
     def _run(self) -> None:

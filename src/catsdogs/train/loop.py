@@ -1,6 +1,5 @@
 """The training loop: steps, epochs, validation and checkpoints, and nothing about files or reports."""
 
-import copy
 import math
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from torch.nn import functional
 
 from catsdogs.reports import Epoch
 from catsdogs.errors import CatsdogsError
-from catsdogs.log import event, progress
+from catsdogs.log import progress
 from catsdogs.nets.network import Network
 from catsdogs.nets.registry import smallest_side
 from catsdogs.packed import Packed
@@ -25,7 +24,7 @@ from catsdogs.train.plan import Plan
 from catsdogs.train.processes import ALONE, Processes
 from catsdogs.train.resident import Pixels
 from catsdogs.train.teacher import Lesson, Teacher
-from catsdogs.train.training import Training
+from catsdogs.train.training import Training, resume
 from catsdogs.train.validation import answers, cross_entropy
 
 SAVE_SECONDS = 60.0
@@ -94,7 +93,7 @@ def fit(
             loss, seconds, passed, slower, asked = processes.total(
                 part, (now - started) * processes.first, (now - before) * processes.first,
                 (pace.slower() if device.device.type == "cpu" else 1.0) * processes.first, interruption.asked)
-            before = now
+            before, interruption.asked = now, interruption.asked or asked > 0
             _check_finite(loss, f"at step {step + 1} of epoch {number + 1}", plan.learning_rate)
             training.count(loss * count, seconds, passed)
             after_step(training.steps, loss, count / seconds)
@@ -167,11 +166,16 @@ class _Keeper:
             after_epoch(row)
             return True
 
-        if not self.processes.done_by_first(lambda: validate() if training.owed else True):
-            self.stop()
-        training.owed = False
-        training.epoch_loss = training.epoch_seconds = 0.0
-        self.save()
+        def end() -> bool:
+            if whole := not training.owed or validate():
+                training.end_epoch()
+            self.save()  # before the others are told: one of them may be gone
+            return whole
+
+        if not self.processes.done_by_first(end):
+            raise Stopped(asked_at=self.interruption.at)
+        training.end_epoch()
+        self._saved = time.monotonic()
 
     def validated(self, val: Pixels, device: Device, number: int, seen: int) -> Epoch:
         def go_on() -> None:
@@ -187,20 +191,6 @@ class _Keeper:
             val_accuracy=float((logits.argmax(1) == val.labels).mean()),
             images_per_second=seen / training.epoch_seconds, seconds=round(training.seconds, 3),
         )
-
-
-def resume(training: Training, state: dict[str, Any] | None) -> None:
-    """Go on from the state of a checkpoint where there is one that fits; otherwise leave the training as it is."""
-    if state is None:
-        return
-    fresh = copy.deepcopy(training.state())
-    try:
-        training.restore(state)
-    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError):
-        training.restore(fresh)  # some layers may have been overwritten before one did not fit
-        event("checkpoint_ignored", because="it was written for another network")
-        return
-    event("resumed", step=training.steps)
 
 
 def step_on(

@@ -115,7 +115,8 @@ def _fit_to_photos(network: Network, recipe: Recipe, photos: PackedPhotos, seed:
     network.cpu().train()  # as it is once it has been measured
     packed = photos.about.image_size // network.reduction
     side = recipe.side(0, packed, packed)
-    batches = TrainingBatches(photos.train, max(FEWEST, at_once(side, PHOTOS)), seed, recipe.augmentation)
+    count = max(FEWEST, at_once(photos.about.image_size, PHOTOS))  # they are read as they were packed
+    batches = TrainingBatches(photos.train, count, seed, recipe.augmentation)
     pixels, _ = batches.get(0, 0, side)
     if recipe.initial == "standardised":
         assert isinstance(network, Plain)

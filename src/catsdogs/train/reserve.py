@@ -21,7 +21,7 @@ from catsdogs.packed import Packed, PackedPhotos
 from catsdogs.settings.training import TrainSettings
 from catsdogs.statistics import statistics
 from catsdogs.train.device import Device
-from catsdogs.train.validation import seconds_a_photo
+from catsdogs.train.validation import LEARNING, seconds_a_photo
 
 SECONDS_AFTER = 3.5  # for calibration, export, plots and closing the run, what grows with the photos apart
 MARGIN = 1.35  # on the time of answering, which is measured once: it turned out up to 25 % longer
@@ -49,7 +49,8 @@ def divided(settings: TrainSettings, network: Network, photos: PackedPhotos, dev
         reserve, validation = _reserve(settings, network, photos, device, answering)
         reserve += DRIFT * budget
         left = budget - seconds_alive() - reserve
-        if left >= least * budget:
+        a_step = LEARNING * settings.batch_size * validation / MARGIN / len(photos.val.labels)
+        if left >= max(least * budget, a_step):  # one is taken, however long
             return Divided(left, reserve, validation)
     whatever_the_budget = budget - left - DRIFT * budget
     raise UsageError(

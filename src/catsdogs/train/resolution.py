@@ -6,20 +6,22 @@ do: the network makes the photos that it is asked about smaller by a whole numbe
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from catsdogs.log import event
 from catsdogs.machine import seconds_alive
-from catsdogs.nets.network import Network
+from catsdogs.nets.network import Network, at_once
 from catsdogs.packed import Packed, PackedPhotos
 from catsdogs.train.device import Device
 from catsdogs.train.recipe import Recipe
-from catsdogs.train.validation import seconds_a_photo
+from catsdogs.train.validation import LEARNING, seconds_a_photo
 
 SMALLEST = 48  # px
 EPOCHS = 1.5
 """Passes over the photos. 12,856 real ones of 224 px, 5 minutes: as they are 76.5 % of the test photos, in about one
 pass; at 112 px 86.6 %, in four and a half. Of 112 px, 1 minute: 73.5 and, at 56 px, 73.1 % (AVX2, one seed)."""
 SHARE = 0.8  # of the time that is left: the rest goes to testing and exporting
-TIMES = 4.5  # as long as answering a photo takes learning from it: 3.9 to 5.0 (AVX2, 56 to 112 px)
+MEASURED = 2  # times: another program may take the processor for a moment
 
 
 def reductions(side: int) -> Sequence[int]:
@@ -35,8 +37,8 @@ def fitting(
     if len(some) == 1:
         return 1
     least = some[-1]
-    small = Packed(photos.val.pixels[:, ::least, ::least], photos.val.labels, photos.val.rows)
-    area = TIMES * seconds_a_photo(network, small, device) / small.pixels.shape[1] ** 2  # seconds of training
+    small = _some(photos.val, least if device.device.type == "cpu" else 1)  # a GPU is idle with so little
+    area = LEARNING * min(seconds_a_photo(network, small, device) for _ in range(MEASURED)) / small.pixels.shape[1] ** 2
     seconds = SHARE * (budget - seconds_alive()) * processes
     steps = sum((phase.until - before) / phase.scale**2 for before, phase in zip(
         (0.0, *(phase.until for phase in recipe.phases)), recipe.phases, strict=False))
@@ -44,3 +46,9 @@ def fitting(
     chosen = next((by for by in some if epochs[by] >= EPOCHS), least)
     event("resolution", side=side // chosen, of=side, epochs=round(epochs[chosen], 1))
     return chosen
+
+
+def _some(photos: Packed, by: int) -> Packed:
+    """As many as are measured, every `by`-th of their pixels; in memory, for a disk may be slow at first."""
+    count = 4 * at_once(photos.pixels.shape[1] // by)
+    return Packed(np.ascontiguousarray(photos.pixels[:count, ::by, ::by]), photos.labels[:count], photos.rows[:count])

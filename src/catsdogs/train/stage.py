@@ -66,7 +66,8 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
     clock = _Clock()
     prepared = prepare(settings, processes)
     photos, network, device, about = prepared.photos, prepared.network, prepared.device, prepared.photos.about
-    tracker.parameters({"image_size": about.image_size, "splits_digest": about.splits_digest})
+    tracker.parameters({"image_size": about.image_size, "splits_digest": about.splits_digest,
+                        "reduction": network.reduction})
     tracker.photos(settings.data_dir.name, about.splits_digest, about.counts)
     clock.done("setup")
     training = _fit(prepared, tracker, processes)
@@ -89,7 +90,7 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
         event("mirrored_left_out", because="--time-budget is nearly over")
     clock.done("test")
 
-    lineage = _lineage(settings, prepared.variant, photos)
+    lineage = _lineage(settings, prepared.variant, photos, network.reduction)
     summary = {"best_val_accuracy": training.best_row.val_accuracy, "test_accuracy": figures.accuracy.value,
                "test_loss": figures.test_loss}
     save_weights(settings.output_model, network, WeightsCard(
@@ -157,7 +158,7 @@ def _check_writable(*folders: Path) -> None:
         probe.unlink(missing_ok=True)  # another training in this folder may have been faster
 
 
-def _lineage(settings: TrainSettings, variant: str, photos: PackedPhotos) -> Lineage:
+def _lineage(settings: TrainSettings, variant: str, photos: PackedPhotos, reduction: int) -> Lineage:
     about = photos.about
     return Lineage(
         manifest_digest=about.manifest_digest, splits_digest=about.splits_digest, commit=commit(), versions=versions(),
@@ -165,6 +166,7 @@ def _lineage(settings: TrainSettings, variant: str, photos: PackedPhotos) -> Lin
             "model_variant": variant, "epochs": settings.epochs, "batch_size": settings.batch_size,
             "learning_rate": settings.learning_rate, "seed": settings.seed, "time_budget": settings.time_budget,
             "teacher": settings.teacher or None, "image_size": about.image_size,
+            **({"reduction": reduction} if reduction > 1 else {}),
             "split_seed": about.seed, "train_ratio": about.train_ratio, "val_ratio": about.val_ratio,
         },
     )

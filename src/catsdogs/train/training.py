@@ -1,5 +1,6 @@
 """The state of a run: all that a checkpoint holds."""
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from catsdogs.reports import Epoch
+from catsdogs.log import event
 from catsdogs.nets.fast import REDUCTION
 from catsdogs.nets.network import Network
 from catsdogs.train.averaging import Average
@@ -64,6 +66,10 @@ class Training:
         self.step_seconds += seconds
         self.seconds += passed
 
+    def end_epoch(self) -> None:
+        self.owed = False
+        self.epoch_loss = self.epoch_seconds = 0.0
+
     def note(self, row: Epoch) -> None:
         """Keep a copy of the averaged weights where this epoch is the best: higher accuracy, then lower loss."""
         self.history.append(row)
@@ -100,6 +106,20 @@ class Training:
 
 _NUMBERS = ("steps", "seconds", "step_seconds", "epoch_loss", "epoch_seconds", "input_seconds", "best_place",
             "owed")
+
+
+def resume(training: Training, state: dict[str, Any] | None) -> None:
+    """Go on from the state of a checkpoint where there is one that fits; otherwise leave the training as it is."""
+    if state is None:
+        return
+    fresh = copy.deepcopy(training.state())
+    try:
+        training.restore(state)
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError):
+        training.restore(fresh)  # some layers may have been overwritten before one did not fit
+        event("checkpoint_ignored", because="it was written for another network")
+        return
+    event("resumed", step=training.steps)
 
 
 def _rank(row: Epoch) -> tuple[float, float]:

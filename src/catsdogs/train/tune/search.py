@@ -72,12 +72,13 @@ def search(settings: TuneSettings, storage: str, name: str, parent: str | None, 
                     break
                 time.sleep(LOOK_SECONDS)
         finally:  # ended ones do not mind, and those that never began are left out
-            for worker in workers:
-                if worker.pid is not None:
-                    worker.terminate()
-                    worker.join()
+            begun = [worker for worker in workers if worker.pid is not None]
+            for worker in begun:
+                worker.terminate()
+            for worker in begun:
+                worker.join()
         if interruption.asked:
-            raise Stopped()
+            raise Stopped(asked_at=interruption.at)
     if not failures.empty():
         error = failures.get()
         assert isinstance(error, CatsdogsError)
