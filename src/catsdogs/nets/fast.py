@@ -1,5 +1,7 @@
 """`fast`: the project's own network, a small residual one (He et al. 2016) that learns from few steps."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -68,13 +70,15 @@ class Fast(Network):
         )
         self.head: nn.Linear = nn.Linear(2 * widths[-1], classes)
 
+    def describe(self, description: dict[str, Any]) -> None:
+        reduction = description.get(REDUCTION, 1)
+        if not isinstance(reduction, int) or reduction < 1:
+            raise ValueError(f"{REDUCTION} is {reduction!r}, not a whole number from 1 on")
+        super().describe(description)
+
     @property
     def reduction(self) -> int:
-        """Raises ValueError where the description makes no sense."""
-        found = self.description.get(REDUCTION, 1)
-        if not isinstance(found, int) or found < 1:
-            raise ValueError(f"{REDUCTION} is {found!r}, not a whole number from 1 on")
-        return found
+        return int(self.description.get(REDUCTION, 1))
 
     def scaled(self, pixels: torch.Tensor) -> torch.Tensor:
         """While it is trained photos are made smaller where they are cropped and turned, not here again."""

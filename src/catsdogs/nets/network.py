@@ -60,6 +60,10 @@ class Network(nn.Module):
         super().__init__()
         self.description, self.kinds = {}, None
 
+    def describe(self, description: dict[str, Any]) -> None:
+        """Become what is described. Raises ValueError for what makes no sense."""
+        self.description = description
+
     @property
     def reduction(self) -> int:
         """By how much a photo is made smaller before it is looked at; photos to train on are that small already."""

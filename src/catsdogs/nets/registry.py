@@ -51,8 +51,7 @@ def build(variant: str, classes: int, description: dict[str, Any] | None = None)
         network = from_hub(name.removeprefix(PREFIX), classes)
     else:
         network = VARIANTS[name].make(classes)
-        network.description = dict(description or {})
-        assert network.reduction  # raises where the description is wrong
+        network.describe(dict(description or {}))
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

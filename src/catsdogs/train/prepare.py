@@ -108,7 +108,7 @@ def _fit_to_budget(
         return state[REDUCTION] if state else fitting(network, recipe, photos, device, budget, processes.count)
 
     if (by := processes.done_by_first(reduction)) > 1:
-        network.description = {REDUCTION: by}
+        network.describe({REDUCTION: by})
 
 
 def _fit_to_photos(network: Network, recipe: Recipe, photos: PackedPhotos, seed: int) -> None:

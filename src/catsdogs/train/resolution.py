@@ -6,11 +6,9 @@ do: the network makes the photos that it is asked about smaller by a whole numbe
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from catsdogs.log import event
 from catsdogs.machine import seconds_alive
-from catsdogs.nets.network import Network, at_once
+from catsdogs.nets.network import Network
 from catsdogs.packed import Packed, PackedPhotos
 from catsdogs.train.device import Device
 from catsdogs.train.recipe import Recipe
@@ -36,19 +34,14 @@ def fitting(
     side, some = photos.about.image_size, reductions(photos.about.image_size)
     if len(some) == 1:
         return 1
-    least = some[-1]
-    small = _some(photos.val, least if device.device.type == "cpu" else 1)  # a GPU is idle with so little
+    most = some[-1]
+    every = most if device.device.type == "cpu" else 1  # the smallest are the quickest; a GPU would be idle with them
+    small = Packed(photos.val.pixels[:, ::every, ::every], photos.val.labels, photos.val.rows)
     area = LEARNING * min(seconds_a_photo(network, small, device) for _ in range(MEASURED)) / small.pixels.shape[1] ** 2
     seconds = SHARE * (budget - seconds_alive()) * processes
     steps = sum((phase.until - before) / phase.scale**2 for before, phase in zip(
         (0.0, *(phase.until for phase in recipe.phases)), recipe.phases, strict=False))
     epochs = {by: seconds * steps / (area * (side / by) ** 2 * len(photos.train.labels)) for by in some}
-    chosen = next((by for by in some if epochs[by] >= EPOCHS), least)
+    chosen = next((by for by in some if epochs[by] >= EPOCHS), most)
     event("resolution", side=side // chosen, of=side, epochs=round(epochs[chosen], 1))
     return chosen
-
-
-def _some(photos: Packed, by: int) -> Packed:
-    """As many as are measured, every `by`-th of their pixels; in memory, for a disk may be slow at first."""
-    count = 4 * at_once(photos.pixels.shape[1] // by)
-    return Packed(np.ascontiguousarray(photos.pixels[:count, ::by, ::by]), photos.labels[:count], photos.rows[:count])
