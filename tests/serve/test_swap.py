@@ -176,6 +176,35 @@ def test_no_error_of_a_new_model_ends_the_watch(models: dict[str, Path], monkeyp
     asyncio.run(go())
 
 
+def test_a_model_that_there_was_no_memory_for_is_tried_again(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may have taken it over: two models would answer."""
+    failed = 0
+
+    def sometimes(settings: ServeSettings) -> Loaded:
+        nonlocal failed
+        if failed < 2:
+            failed += 1
+            raise MemoryError
+        return load(settings)
+
+    monkeypatch.setattr(swap, "load", sometimes)
+
+    async def go() -> None:
+        _, service = watching(models)
+        before, task = service.current.version, asyncio.create_task(Swap(service).watch())
+        try:
+            place(models["second"], models["serving"])
+            await comes_true(lambda: service.current.version != before)
+            assert failed == 2 and service.current.refusal is None
+        finally:
+            task.cancel()
+            service.close()
+
+    asyncio.run(go())
+
+
 def test_a_bad_model_is_refused_the_old_one_stays_and_a_good_one_may_follow(
     address: str, models: dict[str, Path]
 ) -> None:

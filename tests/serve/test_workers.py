@@ -202,6 +202,15 @@ def test_signals_do_not_end_a_single_process(tmp_path: Path) -> None:
         assert process.stderr is not None and b"There is no other process to answer meanwhile" in process.stderr.read()
 
 
+def test_a_single_process_on_a_terminal_is_ended_in_order(tmp_path: Path) -> None:
+    port = free_port()
+    stub = [sys.executable, "-m", "catsdogs", "serve", "--port", str(port), "--processes", "1"]
+    with running(stub, port) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert process.stderr is not None and b"interrupted" not in process.stderr.read()
+
+
 @pytest.fixture
 def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     """Of two processes, which are made up: a number that no process can have."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -11,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from catsdogs import __version__
+from catsdogs.log import event
 from catsdogs.serve.access import Access, refusal, unread
 from catsdogs.serve.direct import PATH, Direct
 from catsdogs.serve.headers import SecurityHeaders
@@ -40,15 +42,17 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watching = asyncio.create_task(Swap(service).watch()) if service.current.predictor else None
         choosing = asyncio.create_task(_choose(service))
+        watching = [Swap(service).watch()] if service.current.predictor else []
+        tasks = [asyncio.create_task(work) for work in (
+            *watching, *([] if service.alone else [_leave_if_stuck(service)]))]
         yield
         try:
             await choosing
-            if watching is not None:
-                watching.cancel()
+            for task in tasks:
+                task.cancel()
                 with suppress(asyncio.CancelledError):
-                    await watching
+                    await task
         finally:
             service.close()
 
@@ -82,6 +86,14 @@ def create_app(
 async def _choose(service: Service) -> None:
     await asyncio.to_thread(service.choose, service.current.loaded)
     service.say()
+
+
+async def _leave_if_stuck(service: Service) -> None:
+    """One of several processes ends in order, and another takes its place."""
+    while not service.stuck():
+        await asyncio.sleep(service.settings.deadline_seconds)
+    event("stuck", reason="a photo has held up a thread for too long: this process ends, another takes its place")
+    signal.raise_signal(signal.SIGTERM)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -7,7 +7,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from catsdogs.errors import BadImage, TooManyPixels
@@ -21,6 +21,9 @@ from catsdogs.serve.metrics import Metrics
 from catsdogs.serve.quick import is_quick
 from catsdogs.serve.turns import Turns
 from catsdogs.settings.serving import ServeSettings
+
+STUCK = 3  # times the deadline: a thread that has been at one photo for so long is not coming back
+JOIN_SECONDS = 1.0  # for what is worked on when all else has ended
 
 
 class Inference:
@@ -42,7 +45,8 @@ class Inference:
         self._held = 0
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._turns = Turns(model, self._predictions, self._deliver, self._jobs.put)
-        self._running = [threading.Thread(target=self._work, name=f"inference-{number}", daemon=True)
+        self._since: list[float | None] = [None] * self.threads  # when each began with what it is at
+        self._running = [threading.Thread(target=self._work, args=(number,), name=f"inference-{number}", daemon=True)
                          for number in range(self.threads)]
         for thread in self._running:
             thread.start()
@@ -101,14 +105,26 @@ class Inference:
         except BadImage as error:
             raise Refused(400, error.reason, str(error)) from None
         finally:
-            job.abandoned = True  # what still waits in the queue for a client that is gone is skipped
+            job.give_up()
+            if not job.begun:
+                self._release(job)  # or threads that are held up would leave no place for what is quick
             del job, prepare, alone  # an error's traceback holds this frame, and these hold the error and the photo
 
     def _hold(self, more: int) -> None:
         self._held += more
         self.metrics.queue.set(self._held)
 
-    def _work(self) -> None:
+    def _release(self, job: Job) -> None:
+        if job.counted:
+            job.counted = False
+            self._hold(-1)
+
+    def stuck(self) -> bool:
+        """Whether a thread is held up by a photo, as by one that takes hours to decode."""
+        before = monotonic() - STUCK * self.deadline
+        return any(since is not None and since < before for since in self._since)
+
+    def _work(self, number: int) -> None:
         """A thread, until None is in the queue."""
         while (job := self._jobs.get()) is not None:
             jobs = [job]
@@ -121,7 +137,11 @@ class Inference:
                     self._jobs.put(None)  # for the next round, which ends
                     break
                 jobs.append(more)
+            for job in jobs:
+                job.begun = True
+            self._since[number] = monotonic()
             answers = self._answers(jobs)
+            self._since[number] = None
             loop = job.answer.get_loop()
             try:
                 loop.call_soon_threadsafe(self._deliver, jobs, answers)
@@ -138,15 +158,17 @@ class Inference:
         except Refused as refused:
             return [refused] * len(jobs)
         for place, job in enumerate(jobs):
+            work, prepare = job.alone, job.prepare  # first: the event loop may give it up at any moment
             if job.abandoned:
                 continue
             try:
-                if job.alone is not None:
-                    answers[place] = job.alone(predictor)
-                elif job.prepare is not None:
-                    prepared.append((place, job.prepare(predictor)))
+                if work is not None:
+                    answers[place] = work(predictor)
+                elif prepare is not None:
+                    prepared.append((place, prepare(predictor)))
             except Exception as error:  # of this photo alone; raised again where it is waited for
                 answers[place] = alone(error)
+            work = prepare = None  # photos are large
         if prepared:
             predictions = self._predictions(predictor, [pixels for _, pixels in prepared])
             for (place, _), prediction in zip(prepared, predictions, strict=True):
@@ -171,8 +193,8 @@ class Inference:
         return predictions
 
     def _deliver(self, jobs: Sequence[Job], answers: Sequence[Any]) -> None:
-        self._hold(-len(jobs))
         for job, answer in zip(jobs, answers, strict=True):
+            self._release(job)
             if job.answer.done():
                 continue  # cancelled: nobody waits
             if isinstance(answer, BaseException):
@@ -182,8 +204,9 @@ class Inference:
                 job.answer.set_result(answer)
 
     def close(self) -> None:
-        """Ends the threads after what they work on."""
+        """Ends the threads after what they work on; one that is held up is left to the end of the process."""
         for _ in self._running:
             self._jobs.put(None)
+        until = monotonic() + JOIN_SECONDS
         for thread in self._running:
-            thread.join()
+            thread.join(max(0.0, until - monotonic()))

@@ -17,6 +17,13 @@ class Job:
     prepare: Callable[[Predictor], Pixels] | None = None
     alone: Callable[[Predictor], Any] | None = None
     abandoned: bool = False
+    begun: bool = False  # a thread is at it
+    counted: bool = True  # among those that the queue is full of
+
+    def give_up(self) -> None:
+        """Nobody waits any more. Whoever takes it from the queue skips it; the photo does not wait for that."""
+        self.abandoned = True
+        self.prepare = self.alone = None
 
 
 def alone(error: Exception) -> Exception:

@@ -22,9 +22,11 @@ def operation_routes(app: FastAPI, service: Service) -> None:
         return HealthAnswer(status="healthy", model_loaded=current.predictor is not None, version=current.version,
                             service_version=__version__)
 
-    @app.get("/livez", tags=TAGS)
+    @app.get("/livez", tags=TAGS, responses={503: {"model": ErrorAnswer}})
     async def livez() -> dict[str, str]:
-        """200 while the process is alive."""
+        """200 while the process is alive; 503 where it should be started anew."""
+        if service.alone and service.stuck():  # of several, such a process ends by itself
+            raise Refused(503, "stuck", "A photo has held up a thread for minutes: start this process anew.")
         return {"status": "alive"}
 
     @app.get("/readyz", tags=TAGS, responses={503: {"model": ReadyAnswer}})

@@ -21,6 +21,7 @@ class Worker:
     ready: bool = False
     reload: bool = False  # SIGHUP came before it could take it
     leaving: bool = False  # another is ready in its place
+    until: float | None = None  # when it is to be gone, having been told to
 
     def tell(self, number: int) -> None:
         try:

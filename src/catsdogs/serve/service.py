@@ -24,6 +24,7 @@ class Service:
     def __init__(self, settings: ServeSettings, loaded: Loaded, shared: Shared | None = None) -> None:
         self.settings, self.current, self.metrics = settings, Current(loaded), Metrics(shared)
         self.board = self.metrics.board
+        self.alone = shared is None  # nobody starts another process in the place of this one
         self.inference: Inference | None = None
         if loaded.predictor is not None:
             self.inference = Inference(self.predictor, settings, self.metrics)
@@ -117,6 +118,10 @@ class Service:
             raise Refused(413, error.reason, str(error)) from None
         except BadImage as error:
             raise Refused(400, error.reason, str(error)) from None
+
+    def stuck(self) -> bool:
+        """Whether a photo holds up a thread, which only another process would free."""
+        return self.inference is not None and self.inference.stuck()
 
     def close(self) -> None:
         if self.inference is not None:

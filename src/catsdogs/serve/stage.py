@@ -59,6 +59,8 @@ def _one(settings: ServeSettings) -> Served:
         except SystemExit as ended:  # uvicorn raises SIGTERM again when all is answered
             if ended.code:
                 raise
+        except KeyboardInterrupt:
+            pass  # likewise, of SIGINT: Ctrl-C is how a service on a terminal is ended
     return Served(address)
 
 

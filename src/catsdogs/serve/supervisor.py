@@ -58,6 +58,7 @@ class Supervisor:
                     else:
                         self._heard(key.data)
                 self._start_what_is_due()
+                self._kill_what_stays()
                 self._roll()
         finally:
             self._stop()
@@ -134,6 +135,7 @@ class Supervisor:
             place.worker, place.successor = worker, place.worker
             if place.successor is not None:
                 place.successor.leaving = True
+                place.successor.until = time.monotonic() + STOP_SECONDS
                 place.successor.tell(signal.SIGTERM)
 
     def _ended(self, place: Place, worker: Worker, status: int) -> None:
@@ -182,8 +184,16 @@ class Supervisor:
                     self._again(place, error)
 
     def _patience(self) -> float | None:
-        dues = [place.due for place in self.places if place.due is not None]
+        dues = [due for due in (*(place.due for place in self.places), *(worker.until for worker in self.workers()))
+                if due is not None]
         return max(0.0, min(dues) - time.monotonic()) if dues else None
+
+    def _kill_what_stays(self) -> None:
+        """Or one that a photo holds up would keep the others from being replaced."""
+        for worker in self.workers():
+            if worker.until is not None and worker.until <= time.monotonic():
+                worker.until = None
+                worker.tell(signal.SIGKILL)
 
     def _roll(self) -> None:
         """Replace the next one, where none is being replaced."""

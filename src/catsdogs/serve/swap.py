@@ -4,11 +4,14 @@ import asyncio
 import signal
 import time
 
+from catsdogs.errors import CatsdogsError
 from catsdogs.log import event
 from catsdogs.serve.schemas import Refusal
 from catsdogs.serve.service import Service
 from catsdogs.serve.stamps import stamps
 from catsdogs.serve.state import Loaded, load
+
+MOST_ROUNDS = 64  # without a look, after errors that may pass
 
 
 class Swap:
@@ -20,10 +23,13 @@ class Swap:
 
     async def watch(self) -> None:
         """Never returns; cancelled at the end."""
-        tried, resting = self.service.current.loaded.stamps, None
+        tried, resting, odd, pause = self.service.current.loaded.stamps, None, 0, 0
         self._listen()
         while True:
             asked = await self._wait()
+            if pause and not asked:
+                pause -= 1
+                continue
             found = stamps(self.path)
             if not asked:
                 # A model.pt alone is no news: training writes it first. Unless the pair has been refused before.
@@ -33,11 +39,14 @@ class Swap:
                 if found != resting:
                     resting = found  # it may still be written: wait until it rests for one round
                     continue
-            tried = found
-            await self.reload()
+            if await self.reload():
+                tried, odd = found, 0
+            else:  # as where there was no memory for it: other processes may have taken it
+                odd += 1
+                pause = min(2**odd, MOST_ROUNDS)
 
-    async def reload(self) -> None:
-        """Load and check off the event loop, then switch, or say why not."""
+    async def reload(self) -> bool:
+        """Load and check off the event loop, then switch, or say why not. False where that was not the file's fault."""
         service = self.service
         try:
             loaded = await asyncio.to_thread(self._load)
@@ -47,11 +56,12 @@ class Swap:
             service.metrics.model_refused.inc()
             service.say()
             event("model refused", reason=service.current.refusal.reason, answering=service.current.version)
-            return
+            return isinstance(error, CatsdogsError)
         service.current.swap(loaded)
         service.metrics.swapped.inc()
         service.say()
         event("model swapped", answering=loaded.version)
+        return True
 
     def _load(self) -> Loaded:
         loaded = load(self.service.settings)
