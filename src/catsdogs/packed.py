@@ -3,8 +3,10 @@
 A cache beside the processed folder, made from the ingested photos that `splits.csv` names, keyed by their digests.
 """
 
+import fcntl
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,17 +63,38 @@ def open_packed(data_dir: Path) -> PackedPhotos:
     try:
         return _mapped(data_dir, about, rows)
     except (OSError, ValueError):
-        event("packing", because="the packed photos are missing or damaged", data_dir=data_dir)
-        pack(data_dir, rows, about.image_size, engine=Local())
-        return _mapped(data_dir, about, rows)
+        pass
+    with _alone(data_dir):
+        try:
+            return _mapped(data_dir, about, rows)  # another process has made them meanwhile
+        except (OSError, ValueError):
+            event("packing", because="the packed photos are missing or damaged", data_dir=data_dir)
+            _pack(data_dir, rows, about.image_size, engine=Local())
+            return _mapped(data_dir, about, rows)
 
 
 def pack(data_dir: Path, rows: list[SplitRow], image_size: int, *, engine: Engine, also: Also | None = None) -> Path:
-    """Prepare every photo of `rows` into arrays; returns their folder. Goes on where an interrupted run stopped.
+    """Prepare every photo of `rows` into arrays; returns their folder. Goes on where an interrupted run stopped, and
+    waits where another one is at it.
 
     `also` is called in the worker with each prepared photo (and must then be safe to call again for a photo that
     was packed before). Raises CatsdogsError where an ingested photo is missing or has changed.
     """
+    with _alone(data_dir):
+        return _pack(data_dir, rows, image_size, engine=engine, also=also)
+
+
+@contextmanager
+def _alone(data_dir: Path) -> Iterator[None]:
+    """The only process of this machine that packs these photos: torchrun starts several at once."""
+    cache = data_dir.parent / CACHE
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f"{data_dir.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _pack(data_dir: Path, rows: list[SplitRow], image_size: int, *, engine: Engine, also: Also | None = None) -> Path:
     final = _folder(data_dir, rows, image_size)
     partial = final.with_name(final.name + PARTIAL)
     if final.exists() and (also is None or not _sound(final)):

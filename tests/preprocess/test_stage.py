@@ -76,7 +76,7 @@ def test_adding_photos_moves_none_and_keeps_files(ingested: Path) -> None:
     assert before.items() < after.items() and len(after) == len(before) + 16
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     assert len(open_packed(output).train.rows) == sum(split == "train" for split in after.values())
-    assert len(list((output.parent / ".packed").iterdir())) == 1  # the old arrays are gone
+    assert len(list((output.parent / ".packed").glob("processed-*"))) == 1  # the old arrays are gone
 
 
 def test_another_size_rewrites_the_tree(ingested: Path) -> None:
@@ -104,7 +104,7 @@ def test_damaged_arrays_are_made_again(
 ) -> None:
     output = run(ingested)
     expected = np.array(open_packed(output).train.pixels)
-    (folder,) = (output.parent / ".packed").iterdir()
+    (folder,) = (output.parent / ".packed").glob("processed-*")
     if damage == "missing":
         shutil.rmtree(folder)
     elif damage == "overwritten":
@@ -211,7 +211,7 @@ def test_exit_statuses(
 def test_photos_packed_before_an_interruption_are_not_prepared_again(ingested: Path) -> None:
     """A row marked as done is taken as it is: here it holds a value that preparing would not give."""
     output = run(ingested)
-    (final,) = (output.parent / ".packed").iterdir()
+    (final,) = (output.parent / ".packed").glob("processed-*")
     done, train = np.load(final / "done.npy"), np.load(final / "train.npy")
     done[:] = 0
     done[0] = 1
@@ -222,6 +222,22 @@ def test_photos_packed_before_an_interruption_are_not_prepared_again(ingested: P
     run(ingested)
     pixels = open_packed(output).train.pixels
     assert (pixels[0] == 7).all() and not (pixels[1] == 7).all()
+
+
+def test_processes_that_find_no_arrays_make_them_once(ingested: Path) -> None:
+    """torchrun starts several at once, after a pull that never brings the cache."""
+    output = run(ingested)
+    shutil.rmtree(output.parent / ".packed")
+    script = ("import sys, time\nfrom pathlib import Path\nfrom catsdogs import packed\n"
+              "make = packed._prepare\n"
+              "packed._prepare = lambda *some: (time.sleep(0.02), make(*some))[1]\n"  # the others come meanwhile
+              "print(packed.open_packed(Path(sys.argv[1])).train.pixels.sum())\n")
+    processes = [subprocess.Popen([sys.executable, "-c", script, str(output)], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], said
+    assert len({found for found, _ in said}) == 1
+    assert sum("packing" in error for _, error in said) == 1
 
 
 def test_killed_in_the_middle_loses_nothing(tmp_path: Path) -> None:
