@@ -8,6 +8,7 @@ import yaml
 from catsdogs.cli import main, parse
 from catsdogs.commands import COMMANDS
 from catsdogs.errors import CatsdogsError, UsageError
+from catsdogs.provenance import DECISIVE_CODE
 
 ROOT = Path(__file__).parent.parent
 DOORS = {"src/ingest.py": "ingest", "src/preprocessing.py": "preprocess", "src/train.py": "train",
@@ -114,6 +115,12 @@ def test_dvc_passes_every_parameter_and_records_it() -> None:
         assert stages[stage]["params"] == [stage]
         for name in values:
             assert f"--{name.replace('_', '-')} ${{{stage}.{name}}}" in " ".join(stages[stage]["cmd"].split())
+
+
+def test_dvc_trains_anew_where_code_changes_that_decides_a_model() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    known = {*stages["train"]["deps"], *stages["preprocess"]["deps"]}
+    assert {f"src/catsdogs/{name}" for name in DECISIVE_CODE} <= known
 
 
 def test_an_environment_variable_sets_a_flag(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,11 @@ def test_the_floors_need_no_champion(data_dir: Path, tmp_path: Path) -> None:
     assert broken(leaning) == {"worst slice"} and "on dog" in leaning.report.reasons[0]
 
 
+def test_a_floor_that_no_part_of_the_photos_is_large_enough_for_is_said(data_dir: Path, good: Path) -> None:
+    result = judged(data_dir, good, min_slice_photos=10_000)
+    assert result.passed and "not judged: no part of the test photos has --min-slice-photos 10000" in result.text()
+
+
 @pytest.mark.parametrize(("option", "name"), [
     ({"max_megabytes": 0.0001}, "size"), ({"max_latency_ms": 0.0001}, "one thread"),
     ({"max_calibration_error": 0.001}, "calibration")])

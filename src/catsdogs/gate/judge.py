@@ -107,7 +107,8 @@ def _accuracy(mine: Subject, limits: GateLimits) -> Check:
 
 def _worst(mine: Subject, limits: GateLimits) -> list[Check]:
     if not mine.slices:
-        return []
+        return [Check(name="worst slice", passed=True, text=f"not judged: no part of the test photos has "
+                      f"--min-slice-photos {limits.min_slice_photos}")]
     worst = min(mine.slices, key=lambda part: part.accuracy.value)
     passed = worst.accuracy.value >= limits.min_slice_accuracy
     return [Check(name="worst slice", passed=passed, text=f"accuracy {worst.accuracy.value:.1%} on {worst.name} "
