@@ -76,6 +76,21 @@ def test_a_loss_that_is_no_number_ends_a_trial_not_the_search(
     assert "lower --learning-rate" in study.trials[0].user_attrs["because"]
 
 
+def test_a_trial_whose_loss_is_no_number_is_recorded_as_failed_with_its_reason(
+    settings: TuneSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import mlflow
+
+    monkeypatch.setattr("catsdogs.train.tune.trial.RATES", (1e30, 1e31))
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with pytest.raises(CatsdogsError, match="No trial was ended"):
+        tune(settings.model_copy(update={"trials": 1, "mlflow_tracking_uri": uri}))
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    found = client.search_runs([client.get_experiment_by_name(settings.mlflow_experiment).experiment_id])
+    (trial,) = [run for run in found if run.info.run_name == "trial 0"]
+    assert trial.info.status == "FAILED" and "lower --learning-rate" in trial.data.tags["error"]
+
+
 def test_a_trial_that_is_worse_than_most_is_given_up_on_the_way(settings: TuneSettings) -> None:
     tune(settings.model_copy(update={"trials": 1}))
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{settings.artifact_dir}/study.db")
@@ -179,20 +194,25 @@ def test_a_process_that_crashes_is_no_wish_to_stop(settings: TuneSettings) -> No
         time.sleep(0.02)
     workers_of(process)[0].kill()
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 1 and "A process of the search failed" in said
+    assert process.returncode == 1 and "A process of the search was ended by SIGKILL" in said
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{settings.artifact_dir}/study.db")
     assert {trial.state.name for trial in study.trials} == {"FAIL"}, "the killed one's as well"
 
 
-def test_interrupted_alone_the_parent_leaves_no_process_behind(settings: TuneSettings) -> None:
+@pytest.mark.parametrize("terminal", [False, True])
+def test_interrupted_alone_or_by_a_terminal_it_leaves_no_process_behind(settings: TuneSettings, terminal: bool) -> None:
     command = command_of(settings, "--trials", "50", "--epochs", "500", "--processes", "2")
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)
     while process.poll() is None and len(list(settings.artifact_dir.glob("trials/*/checkpoint*"))) < 2:
         time.sleep(0.02)
     workers = workers_of(process)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode == 130
+    if terminal:
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in said, said
     assert len(workers) == 2 and not any(worker.is_running() for worker in workers)
 
 
@@ -223,7 +243,8 @@ def test_a_trial_that_the_end_of_the_time_cuts_short_is_no_failure(settings: Tun
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     trial = optuna.create_study().ask()
     with pytest.raises(OutOfTime):
-        objective(settings.model_copy(update={"mlflow_tracking_uri": uri}), None, time.time() - 1)(trial)
+        objective(settings.model_copy(update={"mlflow_tracking_uri": uri, "model_variant": "baseline"}), None,
+                  time.time() - 1)(trial)
     client = mlflow.MlflowClient(tracking_uri=uri)
     (run,) = client.search_runs([client.get_experiment_by_name("catsdogs").experiment_id])
     assert run.info.status == "KILLED" and "error" not in run.data.tags
@@ -233,3 +254,25 @@ def test_a_file_of_parameters_that_is_missing_is_met_before_the_search(settings:
     with pytest.raises(UsageError, match="does not exist"):
         tune(settings.model_copy(update={"params": Path("nowhere.yaml")}))
     assert not settings.artifact_dir.exists()
+
+
+def test_what_is_left_open_is_searched_for_as_the_file_of_parameters_trains_it(settings: TuneSettings) -> None:
+    open_ = settings.model_copy(update={"epochs": None, "trials": 1})
+    settings.params.write_text(PARAMS.replace("epochs: 3", "epochs: 1\n  model_variant: wider"))
+    assert tune(open_).best.val_accuracy
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{settings.artifact_dir}/study.db")
+    assert len(study.trials[0].intermediate_values) == 1
+    settings.params.write_text(PARAMS.replace("epochs: 3", "epochs: 0"))
+    with pytest.raises(UsageError, match="params.yaml: --epochs 0"):
+        tune(open_)
+    settings.params.write_text(PARAMS + "model_variant: [")
+    with pytest.raises(UsageError, match="params.yaml cannot be read as YAML"):
+        tune(open_)
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_what_the_system_refuses_is_one_sentence(settings: TuneSettings, processes: str) -> None:
+    settings.artifact_dir.mkdir()
+    (settings.artifact_dir / "trials").touch()  # where their folder would be
+    done = subprocess.run(command_of(settings, "--processes", processes), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "trials" in done.stderr and "Traceback" not in done.stderr, done.stderr

@@ -17,7 +17,7 @@ class TuneSettings(RecordedSettings):
     artifact_dir: Path = Path("artifacts/tune")
     """Folder for the study; a search that was cut short goes on from there."""
     params: Path = Path("params.yaml")
-    """File whose section `train` the outcome is compared with."""
+    """File whose section `train` says what is trained, and which the outcome is compared with."""
     apply: bool = False
     """Write the outcome into that file instead of only showing it."""
     trials: Count = 20
@@ -26,10 +26,10 @@ class TuneSettings(RecordedSettings):
     """Stop after so long (90s, 5m, 1h30m), whatever the number of trials."""
     processes: Count = 1
     """Trials at a time; they share the cores."""
-    epochs: Count = 3
-    """Passes over the training photos of a trial that is not given up early."""
-    model_variant: Variant = "baseline"
-    """Network to search for."""
+    epochs: Count | None = None
+    """Passes over the training photos of a trial that is not given up early; by default those of --params."""
+    model_variant: Variant | None = None
+    """Network to search for; by default that of --params."""
     seed: int = 42
     """Of the trainings, and of the search."""
     force_cpu: bool = False

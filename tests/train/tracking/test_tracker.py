@@ -163,3 +163,27 @@ def test_mlflow_knows_every_setting_that_keeps_it_quick_and_quiet(database: Path
         from mlflow import environment_variables as known
 
     assert {name: str(getattr(known, name).get()).lower() for name in DEFAULTS} == DEFAULTS
+
+
+def test_sigterm_while_a_finished_run_waits_for_its_server_ends_it_as_finished(tmp_path: Path) -> None:
+    """The work is done: to say that it was stopped would have it done again."""
+    ended = subprocess.run([sys.executable, "-c", (
+        "import os, signal, sys, threading, time\n"
+        "from catsdogs.train.tracking import tracker\n"
+        "from catsdogs.train.tracking.sender import Sender\n"
+        "close = Sender.close\n"
+        "def closed(sender, patience, **most):\n"
+        "    if most['at_most'] is None:\n"  # without a hurry
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(60)\n"
+        "    return close(sender, patience, **most)\n"
+        "Sender.close = closed\n"
+        "with tracker.tracked(sys.argv[1], 'ended') as run:\n"
+        "    run.metrics({'test_accuracy': 1.0})\n"
+        "print('done')\n"), f"sqlite:///{tmp_path}/mlflow.db"], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("ended").experiment_id])
+    assert run.info.status == "FINISHED" and run.data.metrics["test_accuracy"] == 1

@@ -27,7 +27,7 @@ class MlflowTracker:
             self._client = client(uri)
             run = self._client.create_run(self._experiment(uri, experiment), tags=tags)
         self.run_id: str | None = run.info.run_id
-        self._wait_seconds = wait_seconds
+        self._wait_seconds, self._closing = wait_seconds, False
         # A database that is locked or damaged may be well again.
         self._sender = Sender(_refused if uri.startswith("http") else lambda _: False)
         self._usage = Usage(self.metrics)
@@ -70,13 +70,16 @@ class MlflowTracker:
             self._put(partial(self._client.log_artifact, self.run_id, path))
 
     def close(self, status: str, reason: str = "", *, seconds: float = math.inf) -> None:
-        """Within so many seconds, or HURRY, unless it is finished."""
-        self._usage.stop()
-        if reason:
-            self._put(lambda: self._client.set_tag(self.run_id, "error", reason[:5000]))
-        ended = int(1000 * time.time())
-        self._put(lambda: self._client.set_terminated(self.run_id, status=status, end_time=ended))
-        hurry = None if status == "FINISHED" else min(seconds, HURRY)
+        """Within so many seconds; where it is not finished, within HURRY. Called again after it was cut short, it only
+        goes on waiting."""
+        if not self._closing:
+            self._closing = True
+            self._usage.stop()
+            if reason:
+                self._put(lambda: self._client.set_tag(self.run_id, "error", reason[:5000]))
+            ended = int(1000 * time.time())
+            self._put(lambda: self._client.set_terminated(self.run_id, status=status, end_time=ended))
+        hurry = (None if seconds == math.inf else seconds) if status == "FINISHED" else min(seconds, HURRY)
         if unsent := self._sender.close(self._wait_seconds, at_most=hurry):
             event("tracking_lost", because=self._sender.trouble or "the server did not answer at the end",
                   unsent=unsent, run_id=self.run_id)

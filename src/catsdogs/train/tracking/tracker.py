@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from catsdogs.log import event
 from catsdogs.mlflow_server import NOTHING, first_line, probe, without_password
-from catsdogs.train.interruption import Stopped, ended_by_sigterm
+from catsdogs.train.interruption import LEAVE_WITHIN, Stopped, ended_by_sigterm
 
 
 class CutShort(Exception):
@@ -64,7 +64,10 @@ def tracked(
         except BaseException as error:
             tracker.close("FAILED", f"{type(error).__name__}: {error}")
             raise
-        tracker.close("FINISHED")
+        try:
+            tracker.close("FINISHED")
+        except SystemExit:  # while it waited for a server: the work itself is done
+            tracker.close("FINISHED", seconds=LEAVE_WITHIN)
 
 
 def _open(uri: str, experiment: str, wait_seconds: float, tags: dict[str, str]) -> Tracker:

@@ -10,6 +10,21 @@ from catsdogs.errors import UsageError
 SECTION = "train"
 
 
+def said(text: str, where: Path) -> dict[str, Any]:
+    """What the section `train` says. Raises UsageError where there is none."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{where} cannot be read as YAML ({str(error).splitlines()[0]}): correct it, or name another "
+                         "--params.") from None
+    section = content.get(SECTION) if isinstance(content, dict) else None
+    if not isinstance(section, dict):
+        raise UsageError(f"{where} has no section {SECTION!r}: name another --params.")
+    return section
+
+
 def changed(text: str, values: dict[str, Any], where: Path) -> str:
     """`text` with the values of its section `train` replaced. Raises UsageError where one is not in it."""
     lines = text.splitlines(keepends=True)

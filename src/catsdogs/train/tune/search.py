@@ -4,6 +4,7 @@ import fcntl
 import logging
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,6 +20,7 @@ from catsdogs.train.tune.trial import OutOfTime, objective
 
 FIRST_WHOLE = 3  # trials that are never given up: there is nothing to compare them with
 APART = 10_000  # between the seeds of processes
+TOLD = (CatsdogsError, OSError, MemoryError, ModuleNotFoundError)  # what the command line has a sentence for
 LOOK_SECONDS = 0.2  # between looks at the processes
 
 
@@ -63,14 +65,14 @@ def search(settings: TuneSettings, storage: str, name: str, parent: str | None, 
     beginning, failures = context.Lock(), context.SimpleQueue()
     workers = [context.Process(target=_share, args=(
         os.getpid(), beginning, failures, *arguments, seed + APART * number)) for number in range(settings.processes)]
+    failed = None  # what the first that failed ended with; the others end because of it
     with watched() as interruption:
         try:
             for worker in workers:
                 worker.start()
-            while any(worker.is_alive() for worker in workers) and not interruption.asked:
-                if any(worker.exitcode for worker in workers):
-                    break
+            while any(worker.is_alive() for worker in workers) and not interruption.asked and failed is None:
                 time.sleep(LOOK_SECONDS)
+                failed = next((worker.exitcode for worker in workers if worker.exitcode), None)
         finally:  # ended ones do not mind, and those that never began are left out
             begun = [worker for worker in workers if worker.pid is not None]
             for worker in begun:
@@ -80,24 +82,26 @@ def search(settings: TuneSettings, storage: str, name: str, parent: str | None, 
         if interruption.asked:
             raise Stopped(asked_at=interruption.at)
     if not failures.empty():
-        error = failures.get()
-        assert isinstance(error, CatsdogsError)
-        raise error
-    if any(worker.exitcode for worker in workers):
+        raise failures.get()
+    if failed is not None and failed < 0:
+        raise CatsdogsError(f"A process of the search was ended by {signal.Signals(-failed).name}, as where memory is "
+                            "short: run again with fewer --processes; finished trials are kept.")
+    if failed is not None:
         raise CatsdogsError("A process of the search failed; what it said stands above. Run again to go on.")
 
 
 def _share(parent: int, beginning: Any, failures: Any, settings: TuneSettings, *rest: Any) -> None:
     """In a process of its own. What is wrong is told to the parent, which says it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of the terminal: the parent decides
     end_with_parent(parent)
     take_share(settings.processes)
     try:
         _work(settings, *rest, beginning=beginning)
     except Stopped:  # the parent knows why
         raise SystemExit(Stopped.exit_status) from None
-    except CatsdogsError as error:
+    except TOLD as error:
         failures.put(error)
-        raise SystemExit(error.exit_status) from None
+        raise SystemExit(1) from None
 
 
 def _work(

@@ -5,13 +5,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.files import digest_of, write_bytes
 from catsdogs.packed import open_packed
+from catsdogs.provenance import code_digest, versions
+from catsdogs.settings.base import explain_invalid
+from catsdogs.settings.training import TrainSettings
 from catsdogs.settings.tuning import TuneSettings
 from catsdogs.train.auto import AUTO
 from catsdogs.train.tracking.tracker import tracked
-from catsdogs.train.tune.params import changed, difference
+from catsdogs.train.tune.params import changed, difference, said
 from catsdogs.train.tune.search import alone, forget_cut_short, open_study, search
 
 FOREVER = 10 * 365 * 86400.0
@@ -47,9 +52,10 @@ class TuneResult:
 def tune(settings: TuneSettings) -> TuneResult:
     """Search, or go on with a search that was cut short. Raises CatsdogsError where no trial was ended, or another
     search is at work in the same folder; Stopped after SIGTERM."""
+    before = _params(settings.params)
+    settings = _completed(settings, before)
     if settings.model_variant == AUTO:
         raise UsageError("--model-variant auto compares networks by itself: name the one to search for.")
-    before = _params(settings.params)
     changed(before, {"learning_rate": 0, "batch_size": 0}, settings.params)  # find out now, not after the search
     name, storage = _study_name(settings), f"sqlite:///{settings.artifact_dir / 'study.db'}"
     settings.artifact_dir.mkdir(parents=True, exist_ok=True)
@@ -86,10 +92,23 @@ def _params(path: Path) -> str:
         raise UsageError(f"{path} does not exist: name the file of parameters with --params.") from None
 
 
+def _completed(settings: TuneSettings, text: str) -> TuneSettings:
+    """With what was left to the file of parameters. Raises UsageError where it says what cannot be trained."""
+    there, fields = said(text, settings.params), TrainSettings.model_fields
+    left = {name: there.get(name, fields[name].default) for name in ("model_variant", "epochs")
+            if getattr(settings, name) is None}
+    try:
+        checked = TrainSettings(**left)
+    except ValidationError as error:
+        raise UsageError(f"{settings.params}: {explain_invalid(error)}") from None
+    return settings.model_copy(update={name: getattr(checked, name) for name in left})
+
+
 def _study_name(settings: TuneSettings) -> str:
     """Digest of all that makes trials comparable: others start a study of their own."""
     about = open_packed(settings.data_dir).about
-    return digest_of([settings.model_variant, settings.epochs, settings.seed, about.splits_digest, about.image_size])
+    return digest_of([settings.model_variant, settings.epochs, settings.seed, settings.precision, settings.force_cpu,
+                      about.splits_digest, about.image_size, code_digest(), versions()])
 
 
 def _tried(trial: Any) -> Tried:
