@@ -66,7 +66,8 @@ def race(folder: Path, variant: str, budget: str, seed: int, batch: int, rate: f
         "--time-budget", budget, "--seed", seed,
         "--batch-size", batch, "--learning-rate", rate, "--output-model", work / "model.pt",
         "--artifact-dir", work / "training", "--mlflow-tracking-uri", "none", "--no-resume")
-    return {"variant": variant, "budget": budget, "seed": seed, "side": side_of(variant, budget),
+    reduction = answer["lineage"]["parameters"].get("reduction", 1)  # of the photos, by the network
+    return {"variant": variant, "budget": budget, "seed": seed, "side": side_of(variant, budget) // reduction,
             "arithmetic": served_in(work / "model.onnx"), "wall_seconds": seconds,
             "accuracy": answer["test_accuracy"], "count": answer["accuracy"]["count"],
             "log_loss": answer["log_loss"], "auc": answer["auc"],

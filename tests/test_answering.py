@@ -78,3 +78,16 @@ def test_a_network_that_no_engine_reads_is_said_to_be_one(
     monkeypatch.setattr(module, "traced", lambda *_: b"no ONNX file")
     with pytest.raises(CatsdogsError, match="cannot be turned into an ONNX file that the engine reads"):
         Answering(build("baseline", 2), SIZE)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_memory_that_is_gone_is_not_taken_for_a_network_that_cannot_be_read(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To name another network would not help; to lower the batch may."""
+    def gone(*_: Any) -> bytes:
+        raise error
+
+    monkeypatch.setattr(module, "traced", gone)
+    with pytest.raises(type(error)):
+        Answering(build("baseline", 2), SIZE)

@@ -18,6 +18,7 @@ from catsdogs.compiled import Compiled, Floats
 from catsdogs.errors import CatsdogsError
 from catsdogs.images import Pixels
 from catsdogs.model_file import parsed
+from catsdogs.nets.memory import is_gone
 from catsdogs.nets.network import Network, at_once
 from catsdogs.nets.quantised.network import Quantised
 from catsdogs.traced import traced
@@ -39,11 +40,13 @@ class Answering:
     def __init__(self, network: Network, side: int, *, exact: bool = False, threads: int = 0) -> None:
         """Of photos of this side. Answers in what the engine thinks fast here, or, of a network in floats, in float32
         if `exact`. Without a number of `threads`, as many work as torch may use. Raises CatsdogsError for a network
-        that the engine cannot be given."""
+        that the engine cannot be given, errors that `nets.memory` knows where memory is gone."""
         started = time.perf_counter()
         try:
             model = parsed(traced(_Bare(network.cpu()).eval(), side, [LOGITS_NAME, FEATURES_NAME]))
         except Exception as error:  # exporter and engine have errors of every kind
+            if is_gone(error):
+                raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise CatsdogsError(f"The network cannot be turned into an ONNX file that the engine reads ({reason}): "
                                 "name another one.") from None

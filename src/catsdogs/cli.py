@@ -65,7 +65,8 @@ def execute(name: str, arguments: list[str]) -> int:
     result = command.run(settings)
     if command.remembers and known is None:
         remember(name, flags, settings)
-    print(json.dumps(result.data(), indent=2, default=str) if as_json else result.text(), flush=True)
+    if shown := result.data() if as_json else result.text():  # torchrun's other processes have nothing to say
+        print(json.dumps(shown, indent=2, default=str) if as_json else shown, flush=True)
     return 0 if getattr(result, "passed", True) else 1
 
 

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from catsdogs.champion.decision import Shipped, decide
 from catsdogs.champion.move import Champion
@@ -16,6 +17,7 @@ from catsdogs.settings.job import JobSettings
 from catsdogs.settings.versions import BucketSettings
 from catsdogs.storage import open_store
 from catsdogs.stores.store import Content, Store
+from catsdogs.weights import load_weights
 from tests.photos import jpeg, write_raw
 
 FIRST = "first"
@@ -100,6 +102,25 @@ def test_a_job_that_lost_its_machine_after_the_record_and_before_the_model(
     assert again.reused is None and again.passed
     assert json.loads(store.read(f"models/by-digest/{again.digest}.json"))["model_digest"] == sha256_file(
         tmp_path / "one/models/model.pt")
+
+
+def test_a_machine_that_is_lost_between_training_and_pushing_costs_no_step(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = upload(str(tmp_path / "bucket"), raw)
+    one, two = (settings(str(tmp_path / "bucket"), tmp_path / name) for name in ("one", "two"))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("catsdogs.job.stage._Job.publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        job(one)
+    made = load_weights(one.work_dir / "models/model.pt")[0].state_dict()
+    shutil.rmtree(one.work_dir)
+    monkeypatch.setattr("catsdogs.train.loop.step_on", lambda *_, **__: pytest.fail("a step"))
+    again = job(two)
+    assert again.passed and again.reused is None and '"resumed"' in capsys.readouterr().err
+    same = load_weights(two.work_dir / "models/model.pt")[0].state_dict()
+    assert all(torch.equal(made[name], same[name]) for name in made)
+    assert not [entry.key for entry in store.entries("") if entry.key.startswith("checkpoints/")]
+    assert not list((two.work_dir / "artifacts/training").glob("checkpoint*"))
 
 
 def test_a_record_of_another_model_is_not_believed(

@@ -1,6 +1,7 @@
 """A time budget on a machine that gives the training only part of its time."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from catsdogs.train.pace import MOST, SECONDS, Pace
 from catsdogs.train.plan import Plan
 from catsdogs.train.processes import ALONE, Processes
 from catsdogs.train.recipe import RECIPES
-from catsdogs.train.reserve import DRIFT, FIT_ON, SECONDS_AFTER, Divided, divided, lasts
+from catsdogs.train.reserve import DRIFT, SECONDS_AFTER, Divided, divided, lasts
 from catsdogs.train.result import TrainResult
 from catsdogs.train.stage import train
 from tests.models import CPU, NoCheckpoint, train_settings, trained
@@ -126,7 +127,7 @@ def test_a_budget_that_a_crowded_machine_cannot_keep_names_one_that_it_can(
     enough = needed / (3 / 4 - DRIFT)  # a quarter of it is then left
     assert seconds_left(photos, monkeypatch, 1.0, budget=60) == pytest.approx((1 - DRIFT) * 60 - 10 - SECONDS_AFTER)
     with pytest.raises(UsageError, match=f"--time-budget 60s is too short here: {needed + DRIFT * 60:.0f} s .* "
-                                         f"give at least {enough:.0f}s"):
+                                         f"give at least {math.ceil(enough)}s"):
         seconds_left(photos, monkeypatch, 10.0, budget=60)
     assert seconds_left(photos, monkeypatch, 10.0, budget=enough + 0.01) == pytest.approx(enough / 4, abs=0.02)
 
@@ -156,7 +157,8 @@ def test_the_statistics_of_photos_are_in_the_reserve(photos: PackedPhotos, monke
     monkeypatch.setattr(reserve, "_statistics_seconds", lambda photos: 0.01)
     settings = train_settings(Path(), Path(), time_budget=300)
     found = divided(settings, build("baseline", 2), photos, CPU)
-    assert found.left == pytest.approx(without - reserve.MARGIN * 2 * FIT_ON * 0.01)
+    looked_at = len(photos.train.labels) + len(photos.val.labels)  # fewer than FIT_ON of each
+    assert found.left == pytest.approx(without - reserve.MARGIN * looked_at * 0.01)
 
 
 def test_only_the_first_of_several_processes_measures(
@@ -244,13 +246,22 @@ def test_what_the_first_process_refuses_all_refuse() -> None:
 
 
 def test_once_more_is_answered_only_where_the_budget_lasts_for_it_and_for_the_export(
-    monkeypatch: pytest.MonkeyPatch
+    photos: PackedPhotos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Figures of mirror images, which are not what is served, are what a late training does without."""
     monkeypatch.setattr(reserve, "seconds_alive", lambda: 50.0)
-    needed = 50 + 2 * (1 + 2 * FIT_ON / 1000) + SECONDS_AFTER
-    assert lasts(needed + 0.1, taken=2, photos=1000) and not lasts(needed - 0.1, taken=2, photos=1000)
-    assert lasts(None, taken=1e9, photos=1)
+    looked_at = len(photos.train.labels) + len(photos.val.labels)  # fewer than FIT_ON
+    needed = 50 + 2 * (1 + looked_at / len(photos.test.labels)) + SECONDS_AFTER
+    assert lasts(needed + 0.1, taken=2, photos=photos) and not lasts(needed - 0.1, taken=2, photos=photos)
+    assert lasts(None, taken=1e9, photos=photos)
+
+
+def test_a_step_is_of_no_more_photos_than_there_are(photos: PackedPhotos, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reserve, "Answering", Instant)
+    monkeypatch.setattr(reserve, "seconds_alive", lambda: 10.0)
+    monkeypatch.setattr(reserve, "_reserve", lambda *_: (20.0, 5.0))
+    settings = train_settings(Path(), Path(), time_budget=100.0, batch_size=4096)
+    assert divided(settings, build("baseline", 2), photos, CPU).left == pytest.approx(70 - 100 * DRIFT)
 
 
 def test_a_training_that_is_late_leaves_out_the_figures_of_mirror_images(

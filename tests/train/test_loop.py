@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from catsdogs.errors import CatsdogsError
+from catsdogs.nets.plain import Plain
 from catsdogs.nets.registry import build
 from catsdogs.packed import Packed, PackedPhotos
 from catsdogs.reports import Epoch
@@ -422,3 +424,47 @@ def test_an_epoch_is_saved_before_the_other_processes_are_told_of_it(photos: Pac
         trained(photos, processes=Left(), after_epoch=rows.append, checkpoint=checkpoint)
     numbers: Any = checkpoint.saved[-1]["numbers"]
     assert len(rows) == 1 and numbers["best_place"] == 1 and not numbers["owed"]
+
+
+def test_an_epoch_that_goes_on_after_it_was_validated_is_told_of_the_rest_alone(
+    photos: PackedPhotos, tmp_path: Path
+) -> None:
+    """A budget ends in the middle of an epoch, and the next start has a little time left."""
+    losses = list[float]()
+    first = trained(photos, seconds=1e-4, checkpoint=Checkpoint(tmp_path, "key"))
+    training = trained(photos, epochs=1, checkpoint=Checkpoint(tmp_path, "key"),
+                       after_step=lambda steps, loss, images_per_second: losses.append(loss))
+    assert (first.steps, training.steps, len(losses), len(training.history)) == (1, 5, 4, 2)
+    assert training.history[1].train_loss == pytest.approx(np.mean(losses), rel=1e-6)
+
+
+def test_before_a_long_validation_the_last_steps_are_saved(
+    photos: PackedPhotos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large network it takes minutes, and a state may be a minute old."""
+    for save_seconds, expected in ((60.0, [False, False]), (0.0, [True, False, True, False])):
+        monkeypatch.setattr("catsdogs.train.loop.SAVE_SECONDS", save_seconds)
+        checkpoint = NoCheckpoint()
+        trained(photos, epochs=2, batch_size=len(photos.train.labels), checkpoint=checkpoint)
+        saved: list[Any] = [state["numbers"] for state in checkpoint.saved]
+        assert [numbers["owed"] for numbers in saved] == expected
+
+
+class Noted(Processes):
+    """Notes what is to be alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        object.__setattr__(self, "networks", list[torch.nn.Module]())
+
+    def alike(self, *networks: torch.nn.Module) -> None:
+        self.networks.extend(networks)  # type: ignore[attr-defined]
+
+
+def test_processes_begin_with_the_same_networks_or_go_on_with_those_of_the_checkpoint(
+    photos: PackedPhotos, tmp_path: Path
+) -> None:
+    for expected in ([Plain, nn.Linear], []):
+        processes = Noted()
+        trained(photos, epochs=1, checkpoint=Checkpoint(tmp_path, "key"), processes=processes, pupil=nn.Linear(128, 3))
+        assert [type(network) for network in processes.networks] == expected  # type: ignore[attr-defined]

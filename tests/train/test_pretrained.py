@@ -1,6 +1,7 @@
 """Small backbones with random weights, saved locally: that they load, train, export and answer, not how well."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,9 @@ from catsdogs.train.initial import fit_head
 from catsdogs.train.prepare import HEAD_SHARE
 from catsdogs.train.processes import ALONE
 from catsdogs.train.recipe import recipe_for
-from catsdogs.train.reserve import divided
+from catsdogs.train.reserve import LEAST_FITTED, MARGIN, divided
 from catsdogs.train.stage import train
-from catsdogs.train.validation import answers
+from catsdogs.train.validation import LEARNING, answers
 from catsdogs.weights import load_weights
 from tests.backbones import write_resnet
 from tests.models import CPU, colour_photos, train_settings
@@ -124,6 +125,42 @@ def test_a_network_whose_head_is_fitted_needs_few_steps(
             divided(settings, network, colour_photos(), CPU)
     else:
         assert divided(settings, network, colour_photos(), CPU).left == pytest.approx(10.2)
+
+
+@pytest.mark.parametrize("a_step", [0.0, 8.0])
+def test_the_budget_that_a_refusal_names_is_not_refused_again(
+    resnet: Path, monkeypatch: pytest.MonkeyPatch, a_step: float
+) -> None:
+    """Though fitting the head takes a share of it, however long it is, and a step must fit."""
+    network, photos, budget = build(f"pretrained:{resnet}", 2), colour_photos(), 0.0
+    validation = a_step / LEARNING / 8 * MARGIN * len(photos.val.labels)
+    monkeypatch.setattr(reserve, "_reserve", lambda *_: (30.0, validation))
+    monkeypatch.setattr(reserve, "Answering", lambda *_, **__: None)
+    monkeypatch.setattr(reserve, "seconds_alive", lambda: 8 + HEAD_SHARE * budget)
+
+    def left(seconds: float) -> float | None:
+        nonlocal budget
+        budget = seconds
+        settings = train_settings(Path(), Path(), time_budget=budget, batch_size=8)
+        return divided(settings, network, photos, CPU, taken=HEAD_SHARE).left
+
+    with pytest.raises(UsageError, match="--time-budget 40s is too short here") as refused:
+        left(40)
+    named = float(re.search(r"at least (\d+)s", str(refused.value))[1])  # type: ignore[index]
+    assert left(named) >= max(LEAST_FITTED * named, a_step)  # type: ignore[operator]
+    with pytest.raises(UsageError):
+        left(named - 1.01)
+
+
+def test_a_head_that_is_fitted_to_all_photos_takes_no_share_of_a_longer_budget(
+    resnet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, photos = build(f"pretrained:{resnet}", 2), colour_photos()
+    assert isinstance(network, Pretrained)
+    every = len(photos.train.labels)
+    for count, share in ((every, 0.0), (every - 8, HEAD_SHARE)):
+        monkeypatch.setattr(prepare, "_head_photos", lambda *_, count=count: count)
+        assert prepare._fit_head(network, photos, CPU, 60, ALONE) == share
 
 
 def test_a_backbone_that_cannot_be_served_is_told_before_its_training(

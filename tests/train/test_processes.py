@@ -80,13 +80,19 @@ def test_what_normalisation_has_seen_is_the_same_in_all_processes_and_of_all_pho
         "    print(f'saw {network.running_mean.tolist()} {network.bias.grad.tolist()}\\n', end='', flush=True)\n"
         "    network.eval()\n"
         "    processes.sum_gradients(network)\n"
-        "    print(f'left {network.running_mean.tolist()}\\n', end='', flush=True)\n")
+        "    print(f'left {network.running_mean.tolist()}\\n', end='', flush=True)\n"
+        "    torch.manual_seed(processes.rank)\n"
+        "    begun = torch.nn.Linear(1, 1)\n"
+        "    processes.alike(begun)\n"
+        "    print(f'begins {begun.weight.item():.6f}\\n', end='', flush=True)\n")
     done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
                            str(script)], env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
                           timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("saw [0.5, 0.5, 0.5] [32.0, 32.0, 32.0]") == 2
     assert done.stdout.count("left [0.5, 0.5, 0.5]") == 2
+    torch.manual_seed(0)
+    assert done.stdout.count(f"begins {torch.nn.Linear(1, 1).weight.item():.6f}") == 2
 
 
 def test_sigterm_in_the_first_process_gives_up_a_validation_and_all_go_on_together(

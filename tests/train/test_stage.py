@@ -109,6 +109,32 @@ def test_a_place_that_cannot_be_written_is_met_before_networks_are_compared(
         train(settings.model_copy(update={"output_model": Path("/proc/nowhere/model.pt")}))
 
 
+@pytest.mark.parametrize(("name", "words"), [
+    ("models", "is a folder: name a file such as .*models/model.pt"),
+    ("model.onnx", "would be overwritten by the model that is exported from it: name a file such as .*model.pt"),
+])
+def test_weights_that_have_no_place_are_met_before_the_training(
+    name: str, words: str, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models").mkdir()
+    monkeypatch.setattr("catsdogs.train.stage.prepare", lambda *_: pytest.fail("it is trained"))
+    with pytest.raises(UsageError, match=words):
+        train(train_settings(data_dir, tmp_path).model_copy(update={"output_model": tmp_path / name}))
+
+
+def test_a_checkpoint_that_is_kept_spares_the_steps(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = train_settings(data_dir, tmp_path, epochs=1, keep_checkpoint=True)
+    train(settings)
+    first = settings.output_model.with_name("first.pt")
+    settings.output_model.rename(first)
+    monkeypatch.setattr("catsdogs.train.loop.step_on", lambda *_, **__: pytest.fail("a step"))
+    train(settings.model_copy(update={"keep_checkpoint": False}))
+    assert same_model(first, settings.output_model)
+    assert not list(settings.artifact_dir.glob("checkpoint*"))
+
+
 def test_two_trainings_may_find_out_at_once_that_a_folder_can_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

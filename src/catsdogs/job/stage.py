@@ -132,7 +132,7 @@ class _Job:
             "learning_rate": settings.learning_rate, "model_variant": settings.model_variant,
             "teacher": settings.teacher, "seed": settings.seed,
             "precision": settings.precision, "force_cpu": settings.force_cpu, "checkpoint_bucket": settings.bucket,
-            **length}
+            "keep_checkpoint": settings.rank == 0, **length}
         if settings.nodes == 1:
             self._step("train", **flags)
         else:
@@ -150,6 +150,16 @@ class _Job:
             unpacked = self.settings.unpacked and stages != ["models"]
             self._step("push", **self.where, commit=self.commit, stage=stages, unpacked=unpacked,
                        cache_dir=self.settings.work_dir / ".catsdogs")
+            self._forget_checkpoint()
+
+    def _forget_checkpoint(self) -> None:
+        """Once the model is in the bucket, and not before: this machine may be taken away between."""
+        from catsdogs.train.checkpoint import Checkpoint
+        from catsdogs.train.far import FarCheckpoint
+
+        folder = self.artifacts / "training"
+        if (key := Checkpoint.key_in(folder)) is not None:
+            FarCheckpoint(folder, key, self.store).remove()
 
     def gate(self) -> None:
         champion = fetch_champion(self.settings, self.store, self.settings.work_dir / "champion")

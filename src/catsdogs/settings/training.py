@@ -58,6 +58,8 @@ class TrainSettings(RecordedSettings):
     """Go on from the checkpoint of the same training that was cut short; --no-resume starts anew."""
     checkpoint_bucket: str = ""
     """Also keep checkpoints in this bucket or folder, and go on from there on a machine that has none (gs://name)."""
+    keep_checkpoint: bool = False
+    """Leave the last checkpoint at the end: trained again, what was made is tested and exported anew in moments."""
     force_cpu: bool = False
     """Train on the processor even where there is a GPU."""
     require_gpu: bool = False

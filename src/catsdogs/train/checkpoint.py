@@ -53,8 +53,16 @@ class Checkpoint:
             event("checkpoint_ignored", because="it belongs to other data or other settings", path=path)
         return None
 
+    @classmethod
+    def key_in(cls, folder: Path) -> str | None:
+        """Of the newest state there; None where there is none that can be read."""
+        try:
+            return str(load_plain(folder / FILE_NAME)["key"])
+        except (ModelRefused, KeyError):
+            return None
+
     def close(self, seconds: float = math.inf) -> None:
-        """Called when the training is cut short, with the time there is for it: what is saved is to stay."""
+        """Called where what is saved is to stay, as when the training is cut short, with the time there is for it."""
 
     def remove(self) -> None:
         for path in (self.path, self.previous):

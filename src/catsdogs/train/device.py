@@ -27,6 +27,11 @@ class Device:
     of 224 px: 53 to 82 GFLOP/s, blocked 83 to 105 of 155 possible), 38 to 41 instead of 24 to 27 images/s."""
 
     @property
+    def arithmetic(self) -> str:
+        """`float32` or `bfloat16`."""
+        return str(self.precision).removeprefix("torch.")
+
+    @property
     def exact(self) -> bool:
         """Whether a processor computes in float32; for a GPU's sake none has to."""
         return self.device.type == "cpu" and self.precision == torch.float32
@@ -51,14 +56,14 @@ def choose(force_cpu: bool, precision: Precision = "auto", processes: Processes 
 
     Processes that share a machine share its cores: torchrun says how many each may use by OMP_NUM_THREADS.
     """
+    if processes.count == 1:
+        torch.set_num_threads(cores())  # those of a GPU as well: test, integers and export are the processor's work
     if torch.cuda.is_available() and not force_cpu:
         torch.backends.cudnn.deterministic = True  # the same seed is to give the same weights
         # Torch counts emulation (T4, V100) as support.
         half = precision == "bfloat16" or (
             precision == "auto" and torch.cuda.is_bf16_supported(including_emulation=False))
         return Device(torch.device("cuda"), torch.bfloat16 if half else torch.float32)
-    if processes.count == 1:
-        torch.set_num_threads(cores())
     keep_memory()
     half = precision == "bfloat16" or (precision == "auto" and processes.first and bfloat16_is_faster())
     if processes.from_first(half):

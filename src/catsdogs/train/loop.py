@@ -25,7 +25,7 @@ from catsdogs.train.processes import ALONE, Processes
 from catsdogs.train.resident import Pixels
 from catsdogs.train.teacher import Lesson, Teacher
 from catsdogs.train.training import Training, resume
-from catsdogs.train.validation import answers, cross_entropy
+from catsdogs.train.validation import LEARNING, answers, cross_entropy
 
 SAVE_SECONDS = 60.0
 VALIDATION_SHARE = 0.06
@@ -56,6 +56,8 @@ def fit(
     the steps so far, the mean loss of the last one and its photos a second. Raises Diverged where the loss stops
     being a number (the last checkpoint stays), Stopped after SIGTERM.
     """
+    if processes.from_first(state is None):
+        processes.alike(network, *([] if pupil is None else [pupil]))
     network.to(device.device)
     training = Training.begin(network, plan, device.precision, None if pupil is None else pupil.to(device.device))
     resume(training, processes.from_first(state))
@@ -95,7 +97,7 @@ def fit(
                 (pace.slower() if device.device.type == "cpu" else 1.0) * processes.first, interruption.asked)
             before, interruption.asked = now, interruption.asked or asked > 0
             _check_finite(loss, f"at step {step + 1} of epoch {number + 1}", plan.learning_rate)
-            training.count(loss * count, seconds, passed)
+            training.count(loss, count, seconds, passed)
             after_step(training.steps, loss, count / seconds)
             bar.advance(count, note=f"epoch {number + 1}  {side} px  loss {loss:.3f}")
             ended = plan.done(training.steps, len(batches), training.seconds, slower) == 1
@@ -156,9 +158,9 @@ class _Keeper:
         training = self.training
 
         def validate() -> bool:
-            number, step = divmod(training.steps - 1, len(batches))
+            number = (training.steps - 1) // len(batches)
             try:
-                row = self.validated(val, device, number + 1, sum(map(batches.count, range(step + 1))))
+                row = self.validated(val, device, number + 1)
             except _Abandoned:
                 return False
             _check_finite(row.val_loss, f"on the validation photos after epoch {number + 1}", plan.learning_rate)
@@ -167,6 +169,8 @@ class _Keeper:
             return True
 
         def end() -> bool:
+            if training.owed and self._would_wait(len(val.labels), plan):
+                self.save()
             if whole := not training.owed or validate():
                 training.end_epoch()
             self.save()  # before the others are told: one of them may be gone
@@ -177,12 +181,18 @@ class _Keeper:
         training.end_epoch()
         self._saved = time.monotonic()
 
-    def validated(self, val: Pixels, device: Device, number: int, seen: int) -> Epoch:
+    def _would_wait(self, photos: int, plan: Plan) -> bool:
+        """Whether the last state would be older than it may become, once so many photos are validated."""
+        as_steps = self.training.epoch_seconds / self.training.epoch_photos / LEARNING * photos * self.processes.count
+        expected = max(plan.validation, self._last_validation or as_steps)
+        return time.monotonic() - self._saved + expected > SAVE_SECONDS
+
+    def validated(self, val: Pixels, device: Device, number: int) -> Epoch:
         def go_on() -> None:
             if self.interruption.asked:
                 raise _Abandoned
 
-        started, training = time.perf_counter(), self.training
+        started, training, seen = time.perf_counter(), self.training, self.training.epoch_photos
         logits = answers(training.average.network, val, device, go_on)
         self._last_validation = time.perf_counter() - started
         self._validation_seconds += self._last_validation

@@ -3,12 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 from catsdogs.errors import CatsdogsError
-
-REFUSED = ("allocate memory", "not enough memory", "bad allocation", "std::bad_alloc")
-"""In torch's words on a processor, where it raises a plain RuntimeError."""
+from catsdogs.nets.memory import is_gone
 
 
 class OutOfMemory(CatsdogsError):
@@ -21,13 +17,9 @@ def enough_memory(batch_size: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+        if not is_gone(error):
             raise
         raise OutOfMemory(
             f"Out of memory: lower --batch-size (now {batch_size}), or preprocess with a smaller --image-size; the "
             "last checkpoint stays."
         ) from None
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in str(error) for words in REFUSED)

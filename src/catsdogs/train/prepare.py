@@ -8,7 +8,7 @@ from torch import nn
 
 from catsdogs.answering import Answering
 from catsdogs.errors import UsageError
-from catsdogs.files import digest_of
+from catsdogs.files import digest_of, sha256
 from catsdogs.machine import crowding
 from catsdogs.nets.fast import REDUCTION, Fast
 from catsdogs.nets.network import Network, at_once
@@ -69,7 +69,7 @@ def prepare(settings: TrainSettings, processes: Processes, *, fit_to: float | No
         takes_photos_of(network, about.image_size)
     recipe = recipe_for(variant)
     teacher = ask(settings.teacher, photos.train, device) if settings.teacher else None
-    checkpoint = _checkpoint(settings, _key(settings, variant, photos, device, teacher), processes)
+    checkpoint = _checkpoint(settings, _key(settings, network, photos, device, teacher), processes)
     if processes.first and not settings.resume:
         checkpoint.remove()
     state = checkpoint.load() if processes.first else None
@@ -79,10 +79,11 @@ def prepare(settings: TrainSettings, processes: Processes, *, fit_to: float | No
     if isinstance(network, Pretrained) and settings.time_budget is None:
         # What cannot be served is told now, not after training; where there is a budget, when it is divided.
         processes.done_by_first(lambda: _servable(network, about.image_size))
+    head_share = 0.0
     if isinstance(network, Pretrained) and processes.from_first(state is None):
-        _fit_head(network, photos, device, settings.time_budget, processes)
+        head_share = _fit_head(network, photos, device, settings.time_budget, processes)
     # The first process alone measures: the others would take their waiting for other programs' work.
-    time = processes.done_by_first(lambda: divided(settings, network, photos, device))
+    time = processes.done_by_first(lambda: divided(settings, network, photos, device, taken=head_share))
     plan = Plan(
         recipe=recipe, epochs=settings.epochs, batch_size=settings.batch_size,
         learning_rate=settings.learning_rate, seed=settings.seed,
@@ -128,13 +129,16 @@ def _fit_to_photos(network: Network, recipe: Recipe, photos: PackedPhotos, seed:
 
 def _fit_head(
     network: Pretrained, photos: PackedPhotos, device: Device, budget: float | None, processes: Processes
-) -> None:
-    """In the first process; the others get it from there, for machines round differently."""
-    def fitted() -> dict[str, torch.Tensor]:
-        fit_head(network, photos.train, device, _head_photos(budget, network, photos, device))
-        return network.cpu().head.state_dict()
+) -> float:
+    """In the first process; the others get it from there when the training begins. Returns the share that it takes of
+    any budget; 0 where a longer one would not make it longer."""
+    def fitted() -> float:
+        count = _head_photos(budget, network, photos, device)
+        fit_head(network, photos.train, device, count)
+        network.cpu()
+        return HEAD_SHARE if count < min(HEAD_PHOTOS, len(photos.train.labels)) else 0.0
 
-    network.head.load_state_dict(processes.done_by_first(fitted))
+    return processes.done_by_first(fitted)
 
 
 def _check_gpu(settings: TrainSettings) -> None:
@@ -166,11 +170,18 @@ def _head_photos(budget: float | None, network: Pretrained, photos: PackedPhotos
 
 
 def _key(
-    settings: TrainSettings, variant: str, photos: PackedPhotos, device: Device, teacher: Teacher | None
+    settings: TrainSettings, network: Network, photos: PackedPhotos, device: Device, teacher: Teacher | None
 ) -> str:
     """Digest of everything that decides the weights: a checkpoint fits only the same training."""
+    variant = variant_name(settings.model_variant)
+    known = [_digest(values) for values in network.state_dict().values()] if isinstance(
+        network, Pretrained) else []  # a folder or a hub may hold others under the same name
     return digest_of([
-        variant, str(recipe_for(variant)), settings.time_budget or settings.epochs, settings.batch_size,
+        variant, known, str(recipe_for(variant)), settings.time_budget or settings.epochs, settings.batch_size,
         settings.learning_rate, settings.seed, teacher and teacher.digest, code_digest(),
         photos.about.splits_digest, photos.about.image_size, str(device), torch.get_num_threads(), versions(),
     ])
+
+
+def _digest(values: torch.Tensor) -> str:
+    return sha256(values.reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -70,6 +70,15 @@ class Processes:
         distributed.broadcast_object_list(box, src=0)
         return box[0]
 
+    def alike(self, *networks: torch.nn.Module) -> None:
+        """Let networks begin as the first process's: machines round differently, and gradients of
+        networks that differ would be summed without a word."""
+        if self.count == 1:
+            return
+        for network in networks:
+            weights = {name: values.cpu() for name, values in network.state_dict().items()}
+            network.load_state_dict(self.from_first(weights))
+
     def done_by_first(self, work: Callable[[], T]) -> T:
         """What the first process's work gives, in all of them; what it raises, if a CatsdogsError, likewise: the others
         would take it for lost, and wait for it."""
@@ -103,7 +112,10 @@ def joined(on_gpu: bool) -> Iterator[Processes]:
     if not distributed.is_backend_available(backend):
         raise UsageError(f"This build of torch cannot join processes by {backend}: start without torchrun.")
     if on_gpu:
-        torch.cuda.set_device(distributed.get_node_local_rank())
+        if (place := distributed.get_node_local_rank()) >= (gpus := torch.cuda.device_count()):
+            raise UsageError(f"This machine has {gpus} GPUs, and torchrun started more processes than that on it: give "
+                             f"it --nproc-per-node {gpus}.")
+        torch.cuda.set_device(place)
     try:
         distributed.init_process_group(backend)
         yield Processes(distributed.get_rank(), distributed.get_world_size())

@@ -1,5 +1,6 @@
 """A time budget -> what is left of it for steps, and what is kept for all that comes after them."""
 
+import math
 from time import perf_counter
 from typing import NamedTuple
 
@@ -38,30 +39,37 @@ class Divided(NamedTuple):
     validation: float = 0.0  # of an epoch
 
 
-def divided(settings: TrainSettings, network: Network, photos: PackedPhotos, device: Device) -> Divided:
-    """Raises UsageError where too little of the budget is left to learn anything, however often that is measured."""
+def divided(
+    settings: TrainSettings, network: Network, photos: PackedPhotos, device: Device, *, taken: float = 0.0
+) -> Divided:
+    """Raises UsageError where too little of the budget is left to learn anything, however often that is measured.
+    `taken` is the share of any budget, this one or a longer one, that went to what came before."""
     budget = settings.time_budget
     if budget is None:
         return Divided(None)
     answering = Answering(_like_served(network, settings, photos.val), photos.val.pixels.shape[1], exact=device.exact)
     least = LEAST_FITTED if isinstance(network, Pretrained) else LEAST
+    batch = min(settings.batch_size, len(photos.train.labels))
     for _ in range(ASKED):
         reserve, validation = _reserve(settings, network, photos, device, answering)
         reserve += DRIFT * budget
         left = budget - seconds_alive() - reserve
-        a_step = LEARNING * settings.batch_size * validation / MARGIN / len(photos.val.labels)
+        a_step = LEARNING * batch * validation / MARGIN / len(photos.val.labels)
         if left >= max(least * budget, a_step):  # one is taken, however long
             return Divided(left, reserve, validation)
-    whatever_the_budget = budget - left - DRIFT * budget
+    whatever_the_budget = budget - left - (DRIFT + taken) * budget
+    free = 1 - DRIFT - taken
+    enough = max(whatever_the_budget / (free - least), (whatever_the_budget + a_step) / free)
     raise UsageError(
         f"--time-budget {budget:g}s is too short here: {budget - left:.0f} s of it go to starting, testing and "
-        f"exporting; give at least {whatever_the_budget / (1 - least - DRIFT):.0f}s."
+        f"exporting; give at least {math.ceil(enough)}s."
     )
 
 
-def lasts(budget: float | None, taken: float, photos: int) -> bool:
-    """Whether the budget lasts for once more what took so many seconds for so many photos, and for the export."""
-    return budget is None or seconds_alive() + taken * (1 + 2 * FIT_ON / photos) + SECONDS_AFTER <= budget
+def lasts(budget: float | None, taken: float, photos: PackedPhotos) -> bool:
+    """Whether the budget lasts for once more what took so many seconds for the test photos, and for the export."""
+    return budget is None or (
+        seconds_alive() + taken * (1 + _described(photos) / len(photos.test.labels)) + SECONDS_AFTER <= budget)
 
 
 def _reserve(
@@ -73,12 +81,17 @@ def _reserve(
     an_epoch = validation * seconds_a_photo(network, photos.val, device)
     seconds = (
         an_epoch  # the last one
-        + (validation + 2 * test + 2 * FIT_ON) * answering.seconds_a_photo(photos.val.pixels)  # figures, export
-        + 2 * FIT_ON * _statistics_seconds(photos.val)
+        + (validation + 2 * test + _described(photos)) * answering.seconds_a_photo(photos.val.pixels)  # figures, export
+        + _described(photos) * _statistics_seconds(photos.val)
         + (settings.quantise * looks(network, photos.train.pixels) + CHECK_ON + len(photos.about.classes) * CANDIDATES)
         * seconds_a_photo(network, photos.val, exact)
         + 2 * answering.seconds_to_start)  # the engine for the figures, and that of the export
     return SECONDS_AFTER * crowding() + MARGIN * seconds, MARGIN * an_epoch
+
+
+def _described(photos: PackedPhotos) -> int:
+    """Photos that the export looks at, to tell what is far from them."""
+    return sum(min(FIT_ON, len(split.labels)) for split in (photos.train, photos.val))
 
 
 def _statistics_seconds(photos: Packed) -> float:

@@ -15,7 +15,6 @@ from catsdogs.log import event
 from catsdogs.nets.quantised.served import served
 from catsdogs.nets.quantised.learning import learn_integers
 from catsdogs.nets.registry import variant_name
-from catsdogs.packed import PackedPhotos
 from catsdogs.provenance import commit, versions
 from catsdogs.reports import Epoch, Mirrored, TrainingMetrics
 from catsdogs.settings.training import TrainSettings
@@ -55,6 +54,7 @@ def train(settings: TrainSettings) -> TrainResult | Helped:
 def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> TrainResult:
     if processes.count > 1 and settings.model_variant == AUTO:
         raise UsageError("--model-variant auto compares networks in one process: start without torchrun, or name one.")
+    _check_name(settings.output_model)
     _check_writable(settings.output_model.parent, settings.artifact_dir)
     remove_abandoned(settings.output_model)
     settings = chosen(settings)
@@ -83,14 +83,14 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
     figures = judge(test_logits, photos.test.labels, about.classes, calibration,
                     slices_of(photos.test, settings.data_dir))
     mirrored = None
-    if lasts(settings.time_budget, taken, len(photos.test.labels)):
+    if lasts(settings.time_budget, taken, photos):
         mirrored = judge_mirrored(test_logits, answering.logits(photos.test.pixels, mirrored=True),
                                   photos.test.labels, calibration)
     else:
         event("mirrored_left_out", because="--time-budget is nearly over")
     clock.done("test")
 
-    lineage = _lineage(settings, prepared.variant, photos, network.reduction)
+    lineage = _lineage(settings, prepared, network.reduction)
     summary = {"best_val_accuracy": training.best_row.val_accuracy, "test_accuracy": figures.accuracy.value,
                "test_loss": figures.test_loss}
     save_weights(settings.output_model, network, WeightsCard(
@@ -108,7 +108,10 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
     tracker.artifacts([settings.output_model, onnx_path, *paths, settings.artifact_dir / CURVES])
     for path in (settings.output_model, onnx_path, *paths, settings.output_model.parent, settings.artifact_dir):
         sync(path)  # or a power cut might take both the model and the checkpoint that it could be made from again
-    prepared.checkpoint.remove()
+    if settings.keep_checkpoint:
+        prepared.checkpoint.close()
+    else:
+        prepared.checkpoint.remove()
     return TrainResult(model=settings.output_model, artifact_dir=settings.artifact_dir, metrics=metrics)
 
 
@@ -149,6 +152,14 @@ class _Clock:
         self.seconds[phase], self._last = round(now - self._last, 3), now
 
 
+def _check_name(path: Path) -> None:
+    """Raises UsageError for weights that could not be written, or that model.onnx would take the place of."""
+    if path.is_dir() or path.suffix == ".onnx":
+        what = "is a folder" if path.is_dir() else "would be overwritten by the model that is exported from it"
+        raise UsageError(f"--output-model {path} {what}: name a file such as "
+                         f"{(path / 'model.pt') if path.is_dir() else path.with_suffix('.pt')}.")
+
+
 def _check_writable(*folders: Path) -> None:
     """Find out before hours of training, not after, that its result has no place. Raises OSError."""
     for folder in folders:
@@ -158,14 +169,15 @@ def _check_writable(*folders: Path) -> None:
         probe.unlink(missing_ok=True)  # another training in this folder may have been faster
 
 
-def _lineage(settings: TrainSettings, variant: str, photos: PackedPhotos, reduction: int) -> Lineage:
-    about = photos.about
+def _lineage(settings: TrainSettings, prepared: Prepared, reduction: int) -> Lineage:
+    about = prepared.photos.about
     return Lineage(
         manifest_digest=about.manifest_digest, splits_digest=about.splits_digest, commit=commit(), versions=versions(),
         parameters={
-            "model_variant": variant, "epochs": settings.epochs, "batch_size": settings.batch_size,
+            "model_variant": prepared.variant, "epochs": settings.epochs, "batch_size": settings.batch_size,
             "learning_rate": settings.learning_rate, "seed": settings.seed, "time_budget": settings.time_budget,
             "teacher": settings.teacher or None, "image_size": about.image_size,
+            "precision": prepared.device.arithmetic, "quantise": settings.quantise,
             **({"reduction": reduction} if reduction > 1 else {}),
             "split_seed": about.seed, "train_ratio": about.train_ratio, "val_ratio": about.val_ratio,
         },
@@ -192,7 +204,7 @@ def _metrics(
         input_share=training.input_seconds / training.step_seconds,
         seconds=seconds,
         device=device.device.type,
-        precision=str(device.precision).removeprefix("torch."),
+        precision=device.arithmetic,
         model_digest=sha256_file(settings.output_model),
         export_difference=difference,
         lineage=lineage,

@@ -27,7 +27,8 @@ class Training:
     steps: int = 0
     seconds: float = 0.0  # since the training began, validation and checkpoints included
     step_seconds: float = 0.0  # of these, spent in steps
-    epoch_loss: float = 0.0  # sum over the photos of this epoch so far
+    epoch_loss: float = 0.0  # sum over the photos since the last validation, or since the epoch began
+    epoch_photos: int = 0
     epoch_seconds: float = 0.0
     input_seconds: float = 0.0  # of `step_seconds`, spent on making batches
     best: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -59,9 +60,10 @@ class Training:
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * share
 
-    def count(self, loss: float, seconds: float, passed: float) -> None:
-        """Add a step: the sum of its photos' losses, how long it took, and how long ago the one before it ended."""
-        self.epoch_loss += loss
+    def count(self, loss: float, photos: int, seconds: float, passed: float) -> None:
+        """Add a step: its mean loss, its photos, how long it took, and how long ago the one before it ended."""
+        self.epoch_loss += loss * photos
+        self.epoch_photos += photos
         self.epoch_seconds += seconds
         self.step_seconds += seconds
         self.seconds += passed
@@ -69,6 +71,7 @@ class Training:
     def end_epoch(self) -> None:
         self.owed = False
         self.epoch_loss = self.epoch_seconds = 0.0
+        self.epoch_photos = 0
 
     def note(self, row: Epoch) -> None:
         """Keep a copy of the averaged weights where this epoch is the best: higher accuracy, then lower loss."""
@@ -104,8 +107,8 @@ class Training:
         self.history = [Epoch(**row) for row in state["history"]]
 
 
-_NUMBERS = ("steps", "seconds", "step_seconds", "epoch_loss", "epoch_seconds", "input_seconds", "best_place",
-            "owed")
+_NUMBERS = ("steps", "seconds", "step_seconds", "epoch_loss", "epoch_photos", "epoch_seconds", "input_seconds",
+            "best_place", "owed")
 
 
 def resume(training: Training, state: dict[str, Any] | None) -> None:
