@@ -106,8 +106,9 @@ def test_a_time_budget_limits_the_photos_that_the_head_is_fitted_to(
     monkeypatch.setattr(prepare, "crowding", lambda: 2.0)
     monkeypatch.setattr(prepare.sight, "seconds", lambda network, photos, device: 0.01)
     network, photos = build(f"pretrained:{resnet}", 2), colour_photos()
-    assert prepare._head_photos(60, network, photos, CPU) == HEAD_SHARE * 60 / 0.02
-    assert prepare._head_photos(None, network, photos, CPU) == prepare.HEAD_PHOTOS
+    assert prepare._head_photos(60, network, photos, CPU, 1) == HEAD_SHARE * 60 / 0.02
+    assert prepare._head_photos(60, network, photos, CPU, 2) == HEAD_SHARE * 60 / 0.01, "each looks at its part"
+    assert prepare._head_photos(None, network, photos, CPU, 1) == prepare.HEAD_PHOTOS
 
 
 @pytest.mark.parametrize(("variant", "taken"), [("pretrained", False), ("fast", True)])

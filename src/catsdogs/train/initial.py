@@ -14,6 +14,7 @@ from catsdogs.nets.pretrained import Pretrained
 from catsdogs.packed import Packed
 from catsdogs.train import sight
 from catsdogs.train.device import Device
+from catsdogs.train.processes import ALONE, Processes
 
 PHOTOS = 128  # of up to 224 px; of larger ones as many as have so many pixels
 FEWEST = 4
@@ -26,8 +27,11 @@ FLOOR = 0.01
 HEAD_STRENGTH = 0.003  # of its regression; 0.001 and 0.0003: log-loss 0.060 and 0.076 instead of 0.054
 
 
-def fit_head(network: Pretrained, photos: Packed, device: Device, most: int) -> None:
-    """Let a backbone's head begin as a regression on what the backbone sees of at most about `most` photos.
+def fit_head(
+    network: Pretrained, photos: Packed, device: Device, most: int, processes: Processes = ALONE
+) -> None:
+    """Let a backbone's head begin as a regression on what the backbone sees of at most about `most` photos. Processes
+    look at a part of them each, and the first one's head is what it becomes.
 
     A random head would spoil the backbone before it learns (Kumar et al. 2022, Fine-tuning can distort pretrained
     features), and takes thousands of steps to get where this is at once: EfficientNet-Lite0 of 160 px on 12,856 real
@@ -38,18 +42,23 @@ def fit_head(network: Pretrained, photos: Packed, device: Device, most: int) -> 
     if not all(torch.isfinite(tensor).all() for tensor in network.state_dict().values()):
         raise CatsdogsError("The weights of the backbone are damaged: some are no finite numbers.")
     places, parts = probe.spread(photos.labels, most), []
-    with progress("head", len(places), unit="images") as bar:
-        for part in sight.features(network, photos, places, device):
+    mine = places[processes.part(len(places))]
+    with progress("head", len(mine), unit="images") as bar:
+        for part in sight.features(network, photos, mine, device):
             parts.append(part)
             bar.advance(len(part))
-    seen = np.concatenate(parts)
-    if not np.isfinite(seen).all():
-        raise CatsdogsError("The backbone answers photos with what is no number.")
-    with torch.inference_mode():
-        found = probe.fit(norm.cpu()(torch.from_numpy(seen)).numpy(), photos.labels[places], HEAD_STRENGTH)
-        norm.to(device.device)
-        linear.weight.copy_(torch.from_numpy(found.weights))
-        linear.bias.copy_(torch.from_numpy(found.biases))
+    seen = np.concatenate(processes.gathered(parts))
+
+    def fitted() -> None:
+        if not np.isfinite(seen).all():
+            raise CatsdogsError("The backbone answers photos with what is no number.")
+        with torch.inference_mode():
+            found = probe.fit(norm.cpu()(torch.from_numpy(seen)).numpy(), photos.labels[places], HEAD_STRENGTH)
+            norm.to(device.device)
+            linear.weight.copy_(torch.from_numpy(found.weights))
+            linear.bias.copy_(torch.from_numpy(found.biases))
+
+    processes.done_by_first(fitted)
 
 
 def whiten(network: Fast, pixels: torch.Tensor) -> None:

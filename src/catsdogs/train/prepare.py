@@ -130,15 +130,12 @@ def _fit_to_photos(network: Network, recipe: Recipe, photos: PackedPhotos, seed:
 def _fit_head(
     network: Pretrained, photos: PackedPhotos, device: Device, budget: float | None, processes: Processes
 ) -> float:
-    """In the first process; the others get it from there when the training begins. Returns the share that it takes of
-    any budget; 0 where a longer one would not make it longer."""
-    def fitted() -> float:
-        count = _head_photos(budget, network, photos, device)
-        fit_head(network, photos.train, device, count)
-        network.cpu()
-        return HEAD_SHARE if count < min(HEAD_PHOTOS, len(photos.train.labels)) else 0.0
-
-    return processes.done_by_first(fitted)
+    """By all processes; it is the first one's when the training begins. Returns the share that this takes of any
+    budget; 0 where a longer one would not make it longer."""
+    count = processes.done_by_first(lambda: _head_photos(budget, network, photos, device, processes.count))
+    fit_head(network, photos.train, device, count, processes)
+    network.cpu()
+    return HEAD_SHARE if count < min(HEAD_PHOTOS, len(photos.train.labels)) else 0.0
 
 
 def _check_gpu(settings: TrainSettings) -> None:
@@ -161,12 +158,14 @@ def _checkpoint(settings: TrainSettings, key: str, processes: Processes) -> Chec
     return FarCheckpoint(settings.artifact_dir, key, open_store(BucketSettings(bucket=settings.checkpoint_bucket)))
 
 
-def _head_photos(budget: float | None, network: Pretrained, photos: PackedPhotos, device: Device) -> int:
+def _head_photos(
+    budget: float | None, network: Pretrained, photos: PackedPhotos, device: Device, processes: int
+) -> int:
     """As many as are worth it, and as the budget has time for."""
     if budget is None:
         return HEAD_PHOTOS
     each = crowding() * sight.seconds(network, photos.val, device)
-    return min(HEAD_PHOTOS, int(HEAD_SHARE * budget / each))
+    return min(HEAD_PHOTOS, int(HEAD_SHARE * budget * processes / each))
 
 
 def _key(

@@ -70,6 +70,14 @@ class Processes:
         distributed.broadcast_object_list(box, src=0)
         return box[0]
 
+    def gathered(self, values: list[T]) -> list[T]:
+        """What all processes hold, arrays and plain values, one after another; in all of them."""
+        if self.count == 1:
+            return values
+        every: list[list[T]] = [[] for _ in range(self.count)]
+        distributed.all_gather_object(every, values)
+        return [value for theirs in every for value in theirs]
+
     def alike(self, *networks: torch.nn.Module) -> None:
         """Let networks begin as the first process's: machines round differently, and gradients of
         networks that differ would be summed without a word."""
