@@ -5,8 +5,14 @@ import torch
 
 from catsdogs.nets.registry import build
 from catsdogs.train.averaging import Average
-from catsdogs.train.muon import ITERATIONS, QUINTIC, Muon, orthogonal
+from catsdogs.train.muon import ITERATIONS, QUINTIC, Muon, turn
 from catsdogs.train.recipe import RECIPES, Phase, Recipe
+
+
+def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
+    found = torch.zeros_like(matrix)
+    turn(found, matrix, 1.0)
+    return found
 
 
 def test_an_update_has_singular_values_near_one() -> None:
@@ -51,6 +57,22 @@ def test_the_iteration_on_the_gram_matrix_is_that_on_the_weights() -> None:
         expected = (first * torch.eye(24) + second * square + third * square @ square) @ expected
     assert torch.allclose(orthogonal(weights), expected, atol=1e-4)
     assert torch.allclose(orthogonal(weights.T), expected.T, atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("out", [4, 40])  # wide and tall
+def test_two_steps_change_convolutions_as_the_formula_says(out: int, layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(out, 3, 3, 3).contiguous(memory_format=layout).requires_grad_()
+    expected, average = weight.detach().clone().flatten(1), torch.zeros(out, 27)
+    optimiser = Muon([weight], lr=0.1, momentum=0.5)
+    for _ in range(2):
+        weight.grad = torch.randn(out, 3, 3, 3)
+        gradient = weight.grad.flatten(1)
+        average = 0.5 * average + gradient
+        expected = out**0.5 * expected / expected.norm() - 0.1 * orthogonal(gradient + 0.5 * average)
+        optimiser.step()
+    assert torch.allclose(weight.detach().flatten(1), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("rows", "off"), [(16, 0.0), (128, 0.2)])
