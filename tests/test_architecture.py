@@ -35,7 +35,7 @@ LAYERS = [
     ["storage"],
     ["stores"],
     ["tables", "images"],
-    ["jpeg"],
+    ["jpeg", "metered", "scans"],
     ["log", "settings", "machine", "openvino_alone", "seal"],
     ["files"],
     ["errors", "names"],

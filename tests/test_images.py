@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -6,6 +8,7 @@ from catsdogs import images as module
 from catsdogs.errors import BadImage, TooManyPixels
 from catsdogs.images import encode, opened, prepare, upright_rgb
 from catsdogs.ingest.examine import examine
+from tests.hostile import AFTER_IHDR, chunk, hostile, run_lengths, segment
 from tests.photos import bad, encoded, jpeg, odd_but_good, picture
 
 
@@ -23,6 +26,54 @@ def test_every_kind_of_bad_file_is_named(name: str) -> None:
     with pytest.raises(BadImage) as caught:
         prepare(data, 16)
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("name", hostile())
+def test_what_would_take_long_is_refused_before_it_is_decoded(name: str) -> None:
+    data, reason = hostile()[name]
+    with pytest.raises(BadImage) as caught, opened(data):
+        pytest.fail("it would be decoded now")
+    assert caught.value.reason == reason and str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize("name", [name for name, (_, reason) in hostile().items() if reason != "too-many-parts"])
+def test_serving_and_ingest_give_the_reason(name: str) -> None:
+    """Whichever way a JPEG goes."""
+    data, reason = hostile()[name]
+    with pytest.raises(BadImage) as caught:
+        prepare(data, 16)
+    assert caught.value.reason == examine(data).reason == reason
+
+
+def test_parts_after_the_pixels_count_as_well() -> None:
+    data = encoded(picture(1), "PNG")
+    with pytest.raises(BadImage, match="too many parts"):
+        prepare(data[:-12] + chunk(b"abCd", b"") * 120_000 + data[-12:], 16)
+
+
+def test_a_small_photo_of_run_lengths_is_taken() -> None:
+    with Image.open(io.BytesIO(run_lengths(100))) as image:
+        assert np.array_equal(prepare(run_lengths(100), 100), np.asarray(image.convert("RGB")))
+
+
+def test_ordinary_photos_of_many_parts_are_taken() -> None:
+    """A PNG of 20 MB in pieces of 8 KiB, as libpng makes them; the thousand segments of a long note; a long profile."""
+    data = encoded(picture(1), "PNG")
+    in_pieces = data[:-12] + chunk(b"IDAT", bytes(8192)) * 2500 + data[-12:]
+    assert np.array_equal(prepare(in_pieces, 16), prepare(data, 16))
+    noted = jpeg(1)[:2] + segment(0xE1, b"http://ns.adobe.com/xmp/extension/" + bytes(60_000)) * 100 + jpeg(1)[2:]
+    assert np.array_equal(prepare(noted, 16), prepare(jpeg(1), 16))
+    profile = encoded(picture(1), icc_profile=bytes(3_000_000))
+    assert np.array_equal(prepare(profile, 16), prepare(encoded(picture(1)), 16))
+
+
+def test_a_turned_photo_whose_exif_cannot_be_written_is_taken() -> None:
+    """Pillow writes it anew without the turn, and cannot: a name among the whole numbers."""
+    entry = b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0" + b"\x01\x00\0\x02\0\0\0\x01a\0\0\0"
+    exif = b"MM\0*\0\0\0\x08\0\x02" + entry + bytes(4)
+    data = encoded(picture(1, (40, 20)), "PNG")
+    turned = data[:AFTER_IHDR] + chunk(b"eXIf", exif) + data[AFTER_IHDR:]
+    assert np.array_equal(prepare(turned, 20), np.rot90(prepare(data, 20), -1))
 
 
 def test_exif_orientation_is_applied() -> None:

@@ -28,6 +28,11 @@ class Header(NamedTuple):
     in_scan: int  # of them, in the first scan
     bare: bool  # nothing that may turn the photo, or hold another one
 
+    @property
+    def in_one_scan(self) -> bool:
+        """Of all components, and not progressive: the decoder reads no other scan."""
+        return self.frame != PROGRESSIVE and self.in_scan == self.components
+
 
 def header(data: bytes) -> Header | None:
     """Of a JPEG of the ordinary kind, up to its first scan, in 4 us; nothing is decoded."""
@@ -55,7 +60,7 @@ def ordinary(data: bytes, side: int, smallest: int, max_pixels: int) -> npt.NDAr
     """uint8 [side, side, 3] of an ordinary JPEG in colour, decoded at a part of its size where that is enough, and
     stretched. None for anything else: less than `smallest` pixels a side, more than `max_pixels`, damage."""
     found = header(data)
-    if found is None or not found.bare or found.frame == PROGRESSIVE or found.components != 3 or (
+    if found is None or not found.bare or not found.in_one_scan or found.components != 3 or (
             min(found.width, found.height) < smallest or found.width * found.height > max_pixels):
         return None
     fits = min(found.width // side, found.height // side)

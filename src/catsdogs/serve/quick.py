@@ -4,11 +4,11 @@ Said of a photo that takes longer, it would stop the event loop; so everything t
 whatever is unusual is no quick photo: a 27 kB JPEG can repeat its last scan 2,000 times and take 0.6 s.
 """
 
-from catsdogs.jpeg import PROGRESSIVE, header
+from catsdogs.jpeg import header
+from catsdogs.scans import ORDINARY
 
 MOST_BYTES = 300_000
 MOST_PIXELS = 500_000  # 1 to 3 ms
-MOST_SCANS = 16  # a progressive JPEG has about ten
 
 
 def is_quick(data: bytes) -> bool:
@@ -16,7 +16,4 @@ def is_quick(data: bytes) -> bool:
     found = header(data) if len(data) <= MOST_BYTES else None
     if found is None or not 0 < found.width * found.height <= MOST_PIXELS:
         return False
-    # Looking for more of them takes 0.04 ms; a scan of all components that is not progressive is the only one that the
-    # decoder reads.
-    alone = found.frame != PROGRESSIVE and found.in_scan == found.components
-    return alone or data.count(b"\xff\xda") <= MOST_SCANS
+    return found.in_one_scan or data.count(b"\xff\xda") <= ORDINARY  # looking for more takes 0.04 ms
