@@ -1,24 +1,30 @@
-"""Requests as JSON: parsed off the event loop where they are large, photos in base64."""
+"""Requests as JSON: parsed in a moment (long_texts.py), photos in base64, decoded off the event loop piece by piece."""
 
 import base64
 import binascii
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from catsdogs.serve.errors import Refused
+from catsdogs.serve.long_texts import LONG, validated
 
-LARGE = 64 * 1024  # parsing this many bytes takes 0.1 ms; a thread costs as much
-FEW = 1000
-"""Values of a body that is no tensor. While one is parsed it takes twenty times the memory that it takes in the body:
-64 MB of zeros take 1.4 GB, more than a pod has."""
-COUNTED = 2**20  # bytes at a time
+LARGE = LONG  # parsing this many bytes takes 0.1 ms; a thread costs as much
+MOST_OF_A_HEAD = 1024  # characters before the comma of a data: URL
 IN_ONE_GO = 2**20  # characters of base64, a multiple of 4; decoding them takes 3 ms
 
 M = TypeVar("M", bound=BaseModel)
+
+
+def in_full(value: Any, info: ValidationInfo) -> Any:
+    """A string that stands for a long one, as that; whatever else, as it is."""
+    return info.context.get(value, value) if info.context and type(value) is str else value
+
+
+Text = Annotated[str, AfterValidator(in_full)]
+"""A memoryview of its letters where it is long."""
 
 
 class PhotoBody(BaseModel):
@@ -26,19 +32,17 @@ class PhotoBody(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    image: str = Field(description="The photo's bytes in base64; a data: URL is taken too.", examples=["/9j/4AAQ..."])
+    image: Text = Field(description="The photo's bytes in base64; a data: URL is taken too.", examples=["/9j/4AAQ..."])
 
 
-async def parsed(request: Request, model: type[M], *, invalid: int, most: int = FEW) -> M:
-    """The body as `model`. Raises Refused: 400 for what is no JSON, 413 for one of more than about `most` values,
-    `invalid` for JSON of another form."""
-    body = await request.body()
+async def parsed(request: Request, model: type[M], *, invalid: int) -> M:
+    """The body as `model`. Raises Refused: 400 for what is no JSON, 413 for one of too many values, `invalid` for JSON
+    of another form."""
+    pieces = [piece async for piece in request.stream()]
     try:
-        if len(body) > LARGE:
-            if await run_in_threadpool(commas, body) > most:
-                raise Refused(413, "too-many-values", f"The body holds more than {most:,} values.")
-            return await run_in_threadpool(model.model_validate_json, body)
-        return model.model_validate_json(body)
+        if sum(map(len, pieces)) > LARGE:
+            return await run_in_threadpool(lambda: validated(model, b"".join(pieces)))
+        return validated(model, b"".join(pieces))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
@@ -48,25 +52,18 @@ async def parsed(request: Request, model: type[M], *, invalid: int, most: int = 
         raise Refused(invalid, "bad-json", f"{where}: {first['msg']}.") from None
 
 
-def commas(body: bytes) -> int:
-    """One stands between two values; base64 has none. Counted without holding up other threads."""
-    values = np.frombuffer(body, np.uint8)
-    return sum(int(np.count_nonzero(values[start:start + COUNTED] == ord(",")))
-               for start in range(0, len(values), COUNTED))
-
-
-async def photo_of(text: str, most: int) -> bytes:
+async def photo_of(text: str | memoryview, most: int) -> bytes:
     """`photo_bytes`, off the event loop where it takes long. Raises Refused."""
     return await run_in_threadpool(photo_bytes, text, most) if len(text) > LARGE else photo_bytes(text, most)
 
 
-def photo_bytes(text: str, most: int) -> bytes:
+def photo_bytes(text: str | memoryview, most: int) -> bytes:
     """Base64 (or a data: URL of it) -> the photo's bytes. Raises Refused, for too many before they are decoded.
 
-    A piece at a time: other threads wait for one, 64 MB in one go held them up for a fifth of a second.
+    A piece at a time, here and in `_letters`: other threads wait for one, 64 MB in one go held them up for a fifth of a
+    second.
     """
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
+    text = _letters(text)
     if len(text) // 4 * 3 > most + 2:
         raise Refused(413, "too-many-bytes", f"The photo is larger than {most:,} bytes.")
     if len(text) % 4:  # which Python lets pass where there is padding too much
@@ -79,6 +76,22 @@ def photo_bytes(text: str, most: int) -> bytes:
     if any(len(piece) != IN_ONE_GO // 4 * 3 for piece in pieces[:-1]):  # padding within
         raise _no_base64()
     return b"".join(pieces)
+
+
+def _letters(text: str | memoryview) -> str | memoryview:
+    """Without the beginning of a data: URL, and slashes as they are where JSON has them escaped, as PHP writes it."""
+    if isinstance(text, str):
+        return text.partition(",")[2] if text.startswith("data:") else text
+    if bytes(text[:5]) == b"data:":
+        text = text[bytes(text[:MOST_OF_A_HEAD]).find(b",") + 1:]
+    if not any(b"\\" in bytes(text[start:start + IN_ONE_GO]) for start in range(0, len(text), IN_ONE_GO)):
+        return text
+    pieces, start = [], 0
+    while start < len(text):  # escapes are not cut in two
+        end = start + IN_ONE_GO + (bytes(text[start + IN_ONE_GO - 1:start + IN_ONE_GO]) == b"\\")
+        pieces.append(bytes(text[start:end]).replace(b"\\/", b"/"))
+        start = end
+    return memoryview(b"".join(pieces))
 
 
 def _no_base64() -> Refused:

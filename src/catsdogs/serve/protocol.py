@@ -11,7 +11,7 @@ from catsdogs import __version__
 from catsdogs.artifacts import ModelCard
 from catsdogs.predictor import Prediction
 from catsdogs.serve.errors import Refused
-from catsdogs.serve.json_body import FEW, parsed
+from catsdogs.serve.json_body import parsed
 from catsdogs.serve.openapi import INFER_BODY, refusals
 from catsdogs.serve.schemas import Answer
 from catsdogs.serve.service import Service
@@ -122,8 +122,8 @@ def protocol_routes(app: FastAPI, service: Service) -> None:
     async def infer(name: str, request: Request) -> InferAnswer:
         """Classify pixel tensors or encoded photos; one that is bad refuses the whole request."""
         most = service.settings.max_batch
-        asked = await parsed(request, InferRequest, invalid=400,
-                             most=FEW + most * _card(service, name).image_size**2 * 3)
+        _card(service, name)
+        asked = await parsed(request, InferRequest, invalid=400)
         (tensor,), wanted = asked.inputs, _wanted(asked.outputs)
         if tensor.name == PIXELS:
             pixels = await run_in_threadpool(pixels_of, tensor, _card(service, name).image_size, most)

@@ -5,13 +5,17 @@ from itertools import chain
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from catsdogs.images import Pixels
 from catsdogs.serve.errors import Refused
-from catsdogs.serve.json_body import photo_bytes
+from catsdogs.serve.json_body import in_full, photo_bytes
 
 PIXELS, PHOTOS = "pixels", "photos"
+
+
+def _all_in_full(values: list[Any], info: ValidationInfo) -> list[Any]:
+    return [in_full(value, info) for value in values] if info.context else values
 
 
 class Tensor(BaseModel):
@@ -22,7 +26,7 @@ class Tensor(BaseModel):
     name: Annotated[str, Field(max_length=64)]
     shape: Annotated[list[Annotated[int, Field(ge=0, le=2**31)]], Field(max_length=8)]
     datatype: Annotated[str, Field(max_length=16)]
-    data: list[Any]
+    data: Annotated[list[Any], AfterValidator(_all_in_full)]
 
 
 def pixels_of(tensor: Tensor, size: int, most: int) -> Pixels:
@@ -64,7 +68,7 @@ def _no_integers(tensor: Tensor) -> Refused:
 
 def photos_of(tensor: Tensor, most: int, most_bytes: int) -> list[bytes]:
     _check(tensor, "BYTES", [], most)
-    if len(tensor.data) != tensor.shape[0] or not all(isinstance(text, str) for text in tensor.data):
+    if len(tensor.data) != tensor.shape[0] or not all(isinstance(text, str | memoryview) for text in tensor.data):
         raise Refused(400, "bad-tensor", f"The data of {PHOTOS} are not {tensor.shape[0]} texts in base64.")
     return [photo_bytes(text, most_bytes) for text in tensor.data]
 
