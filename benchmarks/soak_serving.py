@@ -1,5 +1,6 @@
 """The long proof of the service, second part of `make soak`: malformed uploads by the ten thousand, then sound ones, at
-the real server. Nothing may be answered with a 5xx but 503 and 504, nothing may crash, and memory must stay flat.
+the real server. Nothing may be answered with a 5xx but 503 and 504, photos that would be decoded for seconds or hours
+must all be refused, nothing may crash, and memory must stay flat.
 Writes benchmarks/SOAK_SERVING.md."""
 
 import argparse
@@ -20,9 +21,10 @@ from hypothesis import HealthCheck, Phase, given, settings  # noqa: E402
 
 from catsdogs.images import encode  # noqa: E402
 from tests.models import colour_photo, colour_photos, write_model  # noqa: E402
-from tests.serve.malformed import GRACE, Sender, bombard, form, memory, requests  # noqa: E402
+from tests.serve.malformed import GRACE, Sender, bombard, burden, form, memory, requests  # noqa: E402
 from tests.servers import free_port, running  # noqa: E402
 
+COSTLY = "photos that take long to decode"
 SUMMARY = HERE / "SOAK_SERVING.md"
 MOST_GROWTH = 0.05
 """Of a process's own memory, between the first tenth of a phase and its end."""
@@ -31,6 +33,7 @@ MOST_GROWTH = 0.05
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=int, default=10_000, help="damaged photos to send")
+    parser.add_argument("--costly", type=int, default=280, help="photos to send that would be decoded for long")
     parser.add_argument("--requests", type=int, default=10_000, help="requests to send that are nearly HTTP")
     parser.add_argument("--sound", type=int, default=20_000, help="sound photos to send")
     arguments = parser.parse_args()
@@ -42,8 +45,8 @@ def main() -> None:
         with running(command, port) as process:
             threading.Thread(target=process.stderr.read, daemon=True).start()  # type: ignore[union-attr]
             for name, count, phase in (
-                ("damaged photos", arguments.photos, damaged), ("nearly HTTP", arguments.requests, nearly_http),
-                ("sound photos", arguments.sound, sound),
+                ("damaged photos", arguments.photos, damaged), (COSTLY, arguments.costly, costly),
+                ("nearly HTTP", arguments.requests, nearly_http), ("sound photos", arguments.sound, sound),
             ):
                 row, good = measured(name, count, phase, port, process)
                 rows.append(row)
@@ -68,11 +71,16 @@ def measured(
         print("first bad request:", sender.first_bad[:2000])
     row = [name, f"{sum(sender.statuses.values()):,}", statuses, str(bad), "yes" if crashed else "no",
            f"{before / 1e6:.0f} MB", f"{after / 1e6:.0f} MB ({growth:+.1%})", f"{time.monotonic() - started:.0f} s"]
-    return row, not bad and not crashed and growth < MOST_GROWTH
+    refused = name != COSTLY or set(sender.statuses) == {400}
+    return row, refused and not bad and not crashed and growth < MOST_GROWTH
 
 
 def damaged(sender: Sender, count: int, seed: int) -> None:
     bombard(sender.send, count, seed)
+
+
+def costly(sender: Sender, count: int, seed: int) -> None:
+    burden(sender.send, count)
 
 
 def nearly_http(sender: Sender, count: int, seed: int) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.hostile import hostile, repeating_its_last_scan, run_lengths
 from tests.photos import encoded, picture
 
 BOUNDARY = b"b"
@@ -18,7 +19,7 @@ GRACE = {503, 504}  # what may be answered although it is a 5xx
 
 
 def seeds() -> dict[str, bytes]:
-    """A sound photo of every format, of several kinds each."""
+    """A sound photo of every format, of several kinds each, and two that cost far more than they should."""
     base = picture(5, (96, 64))
     frames = [picture(seed, (40, 30)) for seed in range(3)]
     exif = Image.Exif()
@@ -31,6 +32,7 @@ def seeds() -> dict[str, bytes]:
         "GIF": encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]),
         "WEBP": encoded(base, "WEBP"), "lossless": encoded(base, "WEBP", lossless=True),
         "animated": encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:]), "BMP": encoded(base, "BMP"),
+        "run lengths": run_lengths(), "scans": repeating_its_last_scan(600),
     }
 
 
@@ -154,6 +156,13 @@ def bombard(send: Callable[[bytes], object], count: int, seed: int) -> None:
     chance, photos = random.Random(seed), list(seeds().values())
     for _ in range(count):
         send(form(mutate(chance.choice(photos), chance), chance.choice(("/predict", "/explain?format=png"))))
+
+
+def burden(send: Callable[[bytes], object], count: int) -> None:
+    """`count` photos that would be decoded for seconds or hours, in turn."""
+    photos = [data for data, _ in hostile().values()]
+    for number in range(count):
+        send(form(photos[number % len(photos)], ("/predict", "/explain?format=png")[number // len(photos) % 2]))
 
 
 def memory(pid: int) -> int:

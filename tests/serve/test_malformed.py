@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from catsdogs.images import encode
+from tests.hostile import hostile
 from tests.models import colour_photo
-from tests.serve.malformed import GRACE, Sender, bombard, memory, pump, requests, trickle
+from tests.serve.malformed import GRACE, Sender, bombard, burden, memory, pump, requests, trickle
 from tests.servers import free_port, running
 
 PHOTO = {"file": ("p.png", encode(colour_photo(0, 3)))}
@@ -55,6 +56,12 @@ def test_damaged_photos_are_refused_or_answered_and_memory_stays_flat(
     assert memory(server[1].pid) - before < MOST_GROWTH
     assert sender.statuses[400] > 400 and sender.statuses[200] > 100
     assert set(sender.statuses) <= {200, 400, 413} | GRACE
+
+
+def test_photos_that_would_be_decoded_for_long_are_refused(sender: Sender) -> None:
+    """Not given up past the deadline, while a thread goes on."""
+    burden(sender.send, 2 * len(hostile()))
+    assert sender.statuses == {400: 2 * len(hostile())}
 
 
 def test_requests_that_are_nearly_http(sender: Sender) -> None:
