@@ -25,7 +25,8 @@ class TooBusy(Exception):
 class Burst:
     """What a number of clients, each with one request under way, got in a few seconds."""
 
-    per_second: float  # answers, refusals not counted
+    answered: int  # refusals not counted
+    per_second: float  # of these
     p50_ms: float
     p99_ms: float
     refused: int  # statuses of 400 and more
@@ -57,7 +58,7 @@ def burst(port: int, pid: int, photos: list[Path], clients: int, seconds: int, p
     answered = count - said["refused"]
     if count < clients:
         raise TooBusy(f"{count} answers for {clients} clients in {seconds} s.")
-    return Burst(answered / said["seconds"], said["p50_ms"], said["p99_ms"], said["refused"], said["broken"],
+    return Burst(answered, answered / said["seconds"], said["p50_ms"], said["p99_ms"], said["refused"], said["broken"],
                  1e6 * generator / count, 1e3 * used / count, max(0.0, others))
 
 
