@@ -84,7 +84,7 @@ class Metrics:
         self.requests = Counter(
             "catsdogs_http_requests", "Answered requests.", ["method", "route", "status"], registry=registry)
         self.seconds = Histogram(
-            "catsdogs_http_request_duration_seconds", "From the first byte in to the last byte out.",
+            "catsdogs_http_request_duration_seconds", "From a complete head to the last byte out.",
             ["method", "route"], buckets=REQUEST_SECONDS, registry=registry)
         self.in_progress = Gauge("catsdogs_http_requests_in_progress", "Requests being answered.", registry=registry,
                                  multiprocess_mode="livesum")

@@ -43,7 +43,7 @@ class ServeSettings(Settings):
     threads: Annotated[int, Field(ge=0)] = 0
     """Photos that a process works on at a time (0: the cores that may be used, shared among the processes)."""
     batch: Annotated[int, Field(ge=0, le=32)] = 0
-    """Photos that the network answers at once where so many wait (0: 1, 4 or 8, as a measurement right after the
+    """Photos that the network answers at once where so many wait (0: 1 or 8, as a measurement right after the
     start says: more than one only where it saves time and changes no answer)."""
     reload_seconds: Annotated[float, Field(ge=0)] = 1.0
     """How often to look for a new model file, which then takes over (0: only on SIGHUP)."""
