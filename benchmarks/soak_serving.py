@@ -33,7 +33,7 @@ MOST_GROWTH = 0.05
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=int, default=10_000, help="damaged photos to send")
-    parser.add_argument("--costly", type=int, default=280, help="photos to send that would be decoded for long")
+    parser.add_argument("--costly", type=int, default=840, help="photos to send that would be decoded for long")
     parser.add_argument("--requests", type=int, default=10_000, help="requests to send that are nearly HTTP")
     parser.add_argument("--sound", type=int, default=20_000, help="sound photos to send")
     arguments = parser.parse_args()
