@@ -7,9 +7,12 @@ import asyncio
 import json
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from catsdogs.serve.errors import Refused
 from catsdogs.serve.headers import ALWAYS
+from catsdogs.serve.upgrade import parser_for, without_upgrade
 
 MOST_BYTES = 64 * 1024
 """That may come without a head, a part of a body or a message being completed: endless header lines, trailers behind a
@@ -20,8 +23,11 @@ SECONDS = 10.0  # for a head to arrive; a connection that is kept open between t
 
 class Head(HttpToolsProtocol):
     _moved = _head_open = _in_body = False
+    _deaf = False  # what comes is not read any more: after the answers under way the connection ends
     _stuck = _size = 0
     _timer: asyncio.TimerHandle | None = None
+    _again: bytes | None = None  # a head to read again
+    _refused: Refused | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -32,11 +38,21 @@ class Head(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
         self._moved = False
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._read_again(memoryview(data)[upgrade.args[0]:])
+        except httptools.HttpParserError:
+            self._broken()
+        if self._deaf:
+            return
         self._stuck = 0 if self._moved else self._stuck + len(data)
         if self._stuck > MOST_BYTES:
-            self._refuse_size()
+            self._refuse(_large())
             return
         # A body has the app's own limit, but not where the app answered without it; what is idle has uvicorn's.
         answered = self.cycle is not None and self.cycle.response_complete
@@ -44,6 +60,19 @@ class Head(HttpToolsProtocol):
             self._stop_timer()
         if self._head_open or answered or not (self._moved or self._in_body):
             self._start_timer()
+
+    def _read_again(self, rest: memoryview) -> None:
+        """Heads that ask for another protocol, as if they did not, and what comes behind them."""
+        while self._again is not None:
+            head, self._again = self._again, None
+            self.parser = parser_for(self)
+            try:
+                self.parser.feed_data(head)
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0]:]
+            except httptools.HttpParserError:
+                self._broken()
 
     def on_message_begin(self) -> None:
         self._head_open, self._size = True, 0
@@ -60,7 +89,13 @@ class Head(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if self._size > MOST_BYTES:  # all in one piece
-            raise ValueError("a large head")  # the parser's caller answers with send_400_response
+            raise self._because(_large())
+        if self.parser.should_upgrade():
+            method = self.parser.get_method()
+            if method == b"CONNECT":
+                raise self._because(Refused(400, "bad-http", "This is no proxy: it connects nobody."))
+            self._again = without_upgrade(method, self.url, self.parser.get_http_version(), self.headers)
+            return
         self._head_open, self._in_body, self._moved = False, True, True
         super().on_headers_complete()
 
@@ -69,21 +104,24 @@ class Head(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._in_body, self._moved = False, True
-        super().on_message_complete()
+        if self._again is None:
+            self._in_body, self._moved = False, True
+            super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        if self._size > MOST_BYTES:
-            self._refuse_size()
-        else:
-            self._refuse(400, "bad-http", "The request is no valid HTTP.")
+    def _because(self, refused: Refused) -> Refused:
+        """What the parser's caller answers: it is told only that a callback failed."""
+        self._refused = refused
+        return refused
+
+    def _broken(self) -> None:
+        self._refuse(self._refused or Refused(400, "bad-http", "The request is no valid HTTP."))
 
     def _too_slow(self) -> None:
         self._timer = None
         if self.cycle is not None and not self.cycle.response_complete:  # the request before is answered first
             self._start_timer()
         elif self._head_open:
-            self._refuse(408, "slow-head", f"The head of the request did not arrive within {SECONDS:g} s.")
+            self._refuse(Refused(408, "slow-head", f"The head of the request did not arrive within {SECONDS:g} s."))
         else:
             self.transport.close()  # nothing was asked
 
@@ -96,20 +134,27 @@ class Head(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _refuse_size(self) -> None:
-        self._refuse(431, "large-head", f"The head of the request is larger than {MOST_BYTES:,} bytes.")
-
-    def _refuse(self, status: int, reason: str, detail: str) -> None:
-        """Answer and close; only close where an answer to an earlier request is under way, which this would garble."""
+    def _refuse(self, refused: Refused) -> None:
+        """Answer and close. Where earlier requests are being answered, which this would garble, close after them."""
         self._stop_timer()
         if self.transport.is_closing():
             return
+        self._deaf = True
         if self.cycle is None or self.cycle.response_complete:
             app: Any = self.config.app
-            request_id = app.state.unread(status, reason)
-            content = json.dumps({"detail": detail, "request_id": request_id}).encode()
+            request_id = app.state.unread(refused.status, refused.reason)
+            content = json.dumps({"detail": refused.detail, "request_id": request_id}).encode()
             headers = {"content-type": "application/json", "content-length": str(len(content)), "connection": "close",
-                       "x-request-id": request_id, **{name.lower(): value for name, value in ALWAYS.items()}}
+                       "x-request-id": request_id,
+                       **{name.lower(): value for name, value in {**refused.headers, **ALWAYS}.items()}}
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            self.transport.write(STATUS_LINE[status] + lines.encode() + b"\r\n" + content)
-        self.transport.close()
+            self.transport.write(STATUS_LINE[refused.status] + lines.encode() + b"\r\n" + content)
+            self.transport.close()
+        elif self.cycle.more_body:  # what is broken is the body that it waits for
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
+
+
+def _large() -> Refused:
+    return Refused(431, "large-head", f"The head of the request is larger than {MOST_BYTES:,} bytes.")
