@@ -15,11 +15,16 @@ from tests.tiny_model import write_tiny_model
 
 
 @contextmanager
-def beside(folder: Path) -> Iterator[tuple[int, Server]]:
-    """Its port, and it itself; it stops in order at the end."""
+def beside(folder: Path, send_buffer: int | None = None) -> Iterator[tuple[int, Server]]:
+    """Its port, and it itself; it stops in order at the end.
+
+    `send_buffer`: bytes of an answer that the kernel keeps.
+    """
     app = start(ServeSettings(enable_real_model=True, model_path=write_tiny_model(folder)))
     ready = threading.Event()
     with reserved("127.0.0.1", 0) as listener:
+        if send_buffer is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # its connections inherit it
         server = Server(app, ready.set, alone=True)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
@@ -29,7 +34,10 @@ def beside(folder: Path) -> Iterator[tuple[int, Server]]:
         finally:
             server.should_exit = True
             thread.join(30)
-            assert not thread.is_alive()
+            server.force_exit = True
+            in_order = not thread.is_alive()
+            thread.join()
+        assert in_order, "it did not stop"
 
 
 def told(port: int, *pieces: bytes) -> bytes:

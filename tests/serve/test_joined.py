@@ -32,6 +32,12 @@ class Recorded(asyncio.Transport):
     def is_closing(self) -> bool:
         return "closed" in self.said
 
+    def can_write_eof(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...

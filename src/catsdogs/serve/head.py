@@ -122,8 +122,9 @@ class Head(HttpToolsProtocol):
             self._start_timer()
         elif self._head_open:
             self._refuse(Refused(408, "slow-head", f"The head of the request did not arrive within {SECONDS:g} s."))
-        else:
-            self.transport.close()  # nothing was asked
+        else:  # nothing was asked, or was answered so long ago that its body is not waited for
+            self._in_body = False
+            self.transport.close()
 
     def _start_timer(self) -> None:
         if self._timer is None and not self.transport.is_closing():
