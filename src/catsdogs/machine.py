@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -118,6 +119,16 @@ def give_back_free_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError):
         return
+
+
+def open_more_files() -> None:
+    """Be let open as many files, connections among them, as an administrator lets this process: what systems let it by
+    themselves, 1,024 or 256 on a Mac, is for programs that cannot count beyond."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (OSError, ValueError):
+        return  # macOS says that there is no limit, and has one
 
 
 def end_with_parent(parent: int) -> None:

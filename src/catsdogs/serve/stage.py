@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from catsdogs.log import event
-from catsdogs.machine import cores
+from catsdogs.machine import cores, open_more_files
 from catsdogs.openvino_alone import openvino
 from catsdogs.serve.listening import reserved
 from catsdogs.serve.shared import Shared
@@ -40,6 +40,7 @@ class Served:
 def serve(settings: ServeSettings) -> Served:
     """Serve until SIGTERM or Ctrl-C; answers what is under way before it stops."""
     gc.set_threshold(YOUNG_OBJECTS)
+    open_more_files()
     count = settings.processes or cores()
     return _one(settings) if count == 1 else _several(settings, count)
 

@@ -1,0 +1,84 @@
+"""What a stranger can have the service hold: requests of a connection, lines of a head, connections, files."""
+
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from catsdogs.serve import head
+from catsdogs.serve.head import MOST_WAITING
+from catsdogs.serve.server import Server
+from tests.serve.beside import beside, told
+from tests.servers import free_port, running
+from tests.waiting import until
+
+GET = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
+LAST = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+ASK = b"GET /model HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[tuple[int, Server]]:
+    with beside(tmp_path) as served:
+        yield served
+
+
+@pytest.mark.parametrize("behind", [b"", b"nonsense\r\n\r\n"])
+def test_who_asks_too_much_at_once_is_answered_as_far_as_there_is_room(
+    service: tuple[int, Server], behind: bytes
+) -> None:
+    """Or, behind what is fine, asks nonsense: its answers are not lost either, however much comes after."""
+    requests = GET * (3 if behind else 1000) + behind
+    answers = told(service[0], requests + bytes(1024 * 1024)).split(b"HTTP/1.1 ")[1:]
+    assert len(answers) == (3 if behind else MOST_WAITING + 1)
+    assert all(answer.startswith(b"200") and answer.endswith(b"}") for answer in answers)
+    assert [b"connection: close" in answer for answer in answers] == [False] * (len(answers) - 1) + [True]
+
+
+def test_who_asks_as_much_as_there_is_room_for_may_go_on(service: tuple[int, Server]) -> None:
+    assert told(service[0], GET * (MOST_WAITING + 1), LAST).count(b"HTTP/1.1 200") == MOST_WAITING + 2
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n"], ids=["goes on", "is complete"])
+def test_lines_of_a_head_count_more_than_their_bytes(service: tuple[int, Server], end: bytes) -> None:
+    answer = told(service[0], b"GET /livez HTTP/1.1\r\nHost: a\r\n" + b"ab:\r\n" * 3000 + end)
+    assert answer.startswith(b"HTTP/1.1 431") and answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_where_many_are_connected_new_ones_do_not_stay_and_then_only_probes_are_answered(
+    service: tuple[int, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head, "MOST_KEPT", 2)
+    monkeypatch.setattr(head, "MOST_OPEN", 4)
+    port, server = service
+    with ExitStack() as others:
+        def connected(count: int) -> None:
+            for _ in range(count - len(server.server_state.connections)):
+                client = others.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+                client.sendall(b"GET")
+            until(lambda: len(server.server_state.connections) == count)
+
+        connected(2)
+        once = told(port, ASK)  # is closed
+        assert once.startswith(b"HTTP/1.1 200") and b"connection: close" in once
+        connected(4)
+        full = told(port, ASK)
+        assert full.startswith(b"HTTP/1.1 503") and b"retry-after: 1\r\n" in full and b'{"detail": "Too many' in full
+        for probe in (b"/livez", b"/readyz?verbose", b"/health"):
+            assert told(port, GET.replace(b"/livez", probe)).startswith(b"HTTP/1.1 200")
+    until(lambda: not server.server_state.connections)
+    assert told(port, ASK, LAST).count(b"HTTP/1.1 200") == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what another process may open")
+def test_all_files_that_may_be_opened_are_made_use_of() -> None:
+    port = free_port()
+    command = ["sh", "-c", 'ulimit -Sn 200; ulimit -Hn 4000; exec "$@"', "sh",
+               sys.executable, "-m", "catsdogs", "serve", "--port", str(port), "--processes", "1"]
+    with running(command, port) as process:
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+    (line,) = [line for line in limits.splitlines() if line.startswith("Max open files")]
+    assert line.split()[3:5] == ["4000", "4000"]
