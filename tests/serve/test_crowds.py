@@ -1,5 +1,6 @@
 """What a stranger can have the service hold: requests of a connection, lines of a head, connections, files."""
 
+import gc
 import socket
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from catsdogs.serve import head
-from catsdogs.serve.head import MOST_WAITING
+from catsdogs.serve.head import MOST_WAITING, Head
+from catsdogs.serve.lingering import Lingering
 from catsdogs.serve.server import Server
 from tests.serve.beside import beside, told
 from tests.servers import free_port, running
@@ -17,6 +19,7 @@ from tests.waiting import until
 
 GET = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+LARGE = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n"
 ASK = b"GET /model HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
@@ -71,6 +74,21 @@ def test_where_many_are_connected_new_ones_do_not_stay_and_then_only_probes_are_
             assert told(port, GET.replace(b"/livez", probe)).startswith(b"HTTP/1.1 200")
     until(lambda: not server.server_state.connections)
     assert told(port, ASK, LAST).count(b"HTTP/1.1 200") == 2
+
+
+@pytest.mark.parametrize("request_", [GET * 40, b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 4000, GET + LAST, LARGE],
+                         ids=["many", "large head", "ordinary", "large body"])
+def test_no_connection_waits_for_the_garbage_collector(service: tuple[int, Server], request_: bytes) -> None:
+    def left() -> bool:
+        return any(issubclass(type(one), Head | Lingering) for one in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        told(service[0], request_)
+        until(lambda: not service[1].server_state.connections and not left())
+    finally:
+        gc.enable()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what another process may open")

@@ -138,7 +138,8 @@ class Head(HttpToolsProtocol):
         return refused
 
     def _broken(self) -> None:
-        self._refuse(self._refused or Refused(400, "bad-http", "The request is no valid HTTP."))
+        refused, self._refused = self._refused, None  # raised from here, it refers back
+        self._refuse(refused or Refused(400, "bad-http", "The request is no valid HTTP."))
 
     def _too_slow(self) -> None:
         self._timer = None
