@@ -16,7 +16,7 @@ def test_every_network_is_tried_for_its_share_and_the_best_is_taken(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = train_settings(data_dir, tmp_path, model_variant="auto", time_budget=10.0)
-    settled = chosen(settings)
+    settled = chosen(settings).settings
     found = json.loads((settings.artifact_dir / "auto.json").read_text())
     assert found["val_accuracy"].keys() == {"baseline", "wider", "fast"}
     assert settled.model_variant == found["chosen"]
@@ -27,7 +27,7 @@ def test_every_network_is_tried_for_its_share_and_the_best_is_taken(
         raise AssertionError("it chooses again")
 
     monkeypatch.setattr(auto, "_accuracy", again)
-    assert chosen(settings).model_variant == settled.model_variant
+    assert chosen(settings).settings.model_variant == settled.model_variant
     with pytest.raises(AssertionError, match="it chooses again"):
         chosen(settings.model_copy(update={"seed": 7}))
     (settings.artifact_dir / "auto.json").write_text("damaged")
@@ -41,7 +41,8 @@ def test_the_one_with_the_highest_accuracy_wins(
     accuracies = {"baseline": 0.6, "wider": 0.9, "fast": 0.7}
     monkeypatch.setattr(auto, "_accuracy", lambda settings, seconds: accuracies[settings.model_variant])
     settings = train_settings(data_dir, tmp_path, model_variant="auto", time_budget=10.0)
-    assert chosen(settings).model_variant == "wider"
+    assert chosen(settings) == (settings.model_copy(update={"model_variant": "wider"}), pytest.approx(0.3))
+    assert chosen(settings).taken == 0, "what was found before takes no time"
 
 
 def test_it_needs_a_time(data_dir: Path, tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_it_needs_a_time(data_dir: Path, tmp_path: Path) -> None:
 
 def test_a_named_network_is_left_alone(data_dir: Path, tmp_path: Path) -> None:
     settings = train_settings(data_dir, tmp_path, model_variant="fast")
-    assert chosen(settings) is settings
+    assert chosen(settings).settings is settings
 
 
 @pytest.mark.parametrize(("error", "reason"), [
@@ -71,12 +72,12 @@ def test_a_network_that_fails_is_said_and_the_others_are_compared(
 
     monkeypatch.setattr(auto, "fit", fails)
     settings = train_settings(data_dir, tmp_path, model_variant="auto", time_budget=10.0)
-    assert chosen(settings).model_variant in ("baseline", "fast")
+    assert chosen(settings).settings.model_variant in ("baseline", "fast")
     (said,) = [line for line in capsys.readouterr().err.splitlines() if "variant_failed" in line]
     assert '"variant": "wider"' in said and reason in said
     assert json.loads((settings.artifact_dir / "auto.json").read_text())["val_accuracy"].keys() == {"baseline", "fast"}
     monkeypatch.setattr(auto, "fit", lambda *_, **__: pytest.fail("it fails once more"))
-    assert chosen(settings).model_variant in ("baseline", "fast")
+    assert chosen(settings).settings.model_variant in ("baseline", "fast")
 
 
 def test_where_every_network_fails_the_reason_is_raised_and_nothing_is_remembered(
@@ -109,7 +110,7 @@ def test_a_comparison_that_is_cut_short_in_its_last_third_repeats_that_third_onl
     settings = train_settings(data_dir, tmp_path, model_variant="auto", time_budget=10.0)
     with pytest.raises(KeyboardInterrupt):
         chosen(settings)
-    assert chosen(settings).model_variant == "fast"
+    assert chosen(settings).settings.model_variant == "fast"
     assert compared.tried == ["baseline", "wider", "fast", "fast"]
 
 
@@ -134,7 +135,7 @@ def test_networks_are_compared_without_the_teacher_which_is_said(
     """A teacher that does not exist: whoever asked it would be told so."""
     settings = train_settings(data_dir, tmp_path, model_variant="auto", time_budget=10.0,
                               teacher=str(tmp_path / "nowhere"))
-    settled = chosen(settings)
+    settled = chosen(settings).settings
     assert settled.model_variant in ("baseline", "wider", "fast") and settled.teacher == settings.teacher
     assert capsys.readouterr().err.count("teacher_left_out") == 1
     chosen(settings)

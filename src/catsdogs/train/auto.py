@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from catsdogs.artifacts import Preprocessed
 from catsdogs.errors import CatsdogsError, UsageError
@@ -32,7 +32,12 @@ class _Found:
     failed: dict[str, str] = field(default_factory=dict)  # why
 
 
-def chosen(settings: TrainSettings) -> TrainSettings:
+class Chosen(NamedTuple):
+    settings: TrainSettings
+    taken: float = 0.0  # share of any time budget that went to comparing
+
+
+def chosen(settings: TrainSettings) -> Chosen:
     """The settings with the variant that answered the validation photos best after its share of the time.
 
     What was found stays in `auto.json`, network by network, so that a training that goes on repeats none of it. They
@@ -40,7 +45,7 @@ def chosen(settings: TrainSettings) -> TrainSettings:
     Raises UsageError without a time budget, CatsdogsError where every network fails.
     """
     if settings.model_variant != AUTO:
-        return settings
+        return Chosen(settings)
     if settings.time_budget is None:
         raise UsageError("--model-variant auto compares networks within a time: give --time-budget, such as 10m.")
     about, path = open_packed(settings.data_dir).about, settings.artifact_dir / FILE_NAME
@@ -62,7 +67,7 @@ def chosen(settings: TrainSettings) -> TrainSettings:
     write_json(path, {"key": key, **vars(found), "chosen": best})
     event("variant_chosen", variant=best,
           **{f"{name}_val_accuracy": value for name, value in found.val_accuracy.items()})
-    return settings.model_copy(update={"model_variant": best})
+    return Chosen(settings.model_copy(update={"model_variant": best}), SHARE * len(untried))
 
 
 def _key(settings: TrainSettings, about: Preprocessed) -> list[Any]:

@@ -49,9 +49,12 @@ class Prepared:
     pupil: nn.Linear | None = None
 
 
-def prepare(settings: TrainSettings, processes: Processes, *, fit_to: float | None = None) -> Prepared:
+def prepare(
+    settings: TrainSettings, processes: Processes, *, fit_to: float | None = None, taken: float = 0.0
+) -> Prepared:
     """Open the photos and build the network, for a resolution that `fit_to`, the time budget without any other, has
-    time for. Raises CatsdogsError for photos that are missing or do not fit it.
+    time for. `taken` is the share of any budget that went to what came before. Raises CatsdogsError for photos that are
+    missing or do not fit it.
     """
     variant = variant_name(settings.model_variant)
     photos = open_packed(settings.data_dir)
@@ -79,11 +82,10 @@ def prepare(settings: TrainSettings, processes: Processes, *, fit_to: float | No
     if isinstance(network, Pretrained) and settings.time_budget is None:
         # What cannot be served is told now, not after training; where there is a budget, when it is divided.
         processes.done_by_first(lambda: _servable(network, about.image_size))
-    head_share = 0.0
     if isinstance(network, Pretrained) and processes.from_first(state is None):
-        head_share = _fit_head(network, photos, device, settings.time_budget, processes)
+        taken += _fit_head(network, photos, device, settings.time_budget, processes)
     # The first process alone measures: the others would take their waiting for other programs' work.
-    time = processes.done_by_first(lambda: divided(settings, network, photos, device, taken=head_share))
+    time = processes.done_by_first(lambda: divided(settings, network, photos, device, taken=taken))
     plan = Plan(
         recipe=recipe, epochs=settings.epochs, batch_size=settings.batch_size,
         learning_rate=settings.learning_rate, seed=settings.seed,

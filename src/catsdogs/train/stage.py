@@ -57,14 +57,14 @@ def _train(settings: TrainSettings, tracker: Tracker, processes: Processes) -> T
     _check_name(settings.output_model)
     _check_writable(settings.output_model.parent, settings.artifact_dir)
     remove_abandoned(settings.output_model)
-    settings = chosen(settings)
+    settings, compared = chosen(settings)
     tracker.parameters({
         "model_variant": variant_name(settings.model_variant), "epochs": settings.epochs,
         "batch_size": settings.batch_size, "learning_rate": settings.learning_rate, "seed": settings.seed,
         "time_budget": settings.time_budget, "teacher": settings.teacher,
     })
     clock = _Clock()
-    prepared = prepare(settings, processes)
+    prepared = prepare(settings, processes, taken=compared)
     photos, network, device, about = prepared.photos, prepared.network, prepared.device, prepared.photos.about
     tracker.parameters({"image_size": about.image_size, "splits_digest": about.splits_digest,
                         "reduction": network.reduction})
