@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from catsdogs.images import encode
 from tests.models import colour_photo
 from tests.serve.beside import beside, told
+from tests.servers import service
 
 ASKING = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
 BODY = (b'--b\r\nContent-Disposition: form-data; name="file"; filename="p"\r\n\r\n' + encode(colour_photo(1, 5), "JPEG")
@@ -103,3 +105,15 @@ def test_a_broken_body_or_head_is_refused_as_without_it(port: int) -> None:
 def test_nobody_is_connected_to_another_host(port: int) -> None:
     answer = told(port, b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n" + SMUGGLED)
     assert answer.startswith(b"HTTP/1.1 400") and answer.count(b"HTTP/1.1 ") == 1 and b"no proxy" in answer
+
+
+@pytest.mark.parametrize("made", [form, chunked])
+def test_under_uvicorns_own_command_such_a_body_is_refused_and_nothing_in_it_is_asked(
+    model_path: Path, made: Callable[..., tuple[bytes, bytes]]
+) -> None:
+    with service(model_path) as address:
+        port = int(address.rpartition(":")[2])
+        answer = told(port, made(ASKING)[0], SMUGGLED)
+        assert answer.startswith(b"HTTP/1.1 400") and answer.count(b"HTTP/1.1 ") == 1
+        assert b"leave Upgrade out" in answer
+        assert b"HTTP/1.1 200" in told(port, head(ASKING, of=b"GET /livez"), LAST)

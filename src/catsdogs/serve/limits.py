@@ -31,7 +31,12 @@ class BodyLimit:
             return
         allowed = self.of_path.get(scope["path"], self.default)
         limit = allowed + MULTIPART_OVERHEAD
-        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        headers = dict(scope["headers"])
+        announced = headers.get(b"content-length", b"0")
+        if b"upgrade" in headers and (announced != b"0" or b"transfer-encoding" in headers):
+            # Only under uvicorn's own command, which would drop the body, or read requests in it.
+            raise Refused(400, "bad-http", "No body can come with a question for another protocol: leave Upgrade out.",
+                          {"Connection": "close"})
         if announced.isdigit() and (len(announced) > MAX_DIGITS or int(announced) > limit):
             raise _too_large(allowed)
         received, ended = 0, False
