@@ -168,7 +168,7 @@ def test_only_the_first_of_several_processes_measures(
         def from_first(self, value: Any) -> Any:
             return (Divided(100.0, 5.0, 1.0), None) if value == (None, None) else value
 
-    monkeypatch.setattr(prepare, "divided", lambda *_: pytest.fail("it was measured"))
+    monkeypatch.setattr(prepare, "divided", lambda *_, **__: pytest.fail("it was measured"))
     settings = train_settings(data_dir, tmp_path, time_budget=300)
     plan = prepare.prepare(settings, Second(rank=1, count=2)).plan
     assert (plan.seconds, plan.reserve, plan.validation) == (100, 5, 1)

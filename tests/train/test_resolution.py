@@ -100,7 +100,7 @@ def test_a_training_with_a_budget_ends_with_a_model_of_what_was_chosen(
     monkeypatch.setattr(prepare.TrainingBatches, "get", lambda self, epoch, number, side: sides.add(side) or get(
         self, epoch, number, side))
     settings = train_settings(large, tmp_path, model_variant="fast", time_budget=60.0, learning_rate=0.002)
-    monkeypatch.setattr(prepare, "divided", lambda *_: Divided(4.0))
+    monkeypatch.setattr(prepare, "divided", lambda *_, **__: Divided(4.0))
     due = _Keeper.due
     with monkeypatch.context() as stopped, pytest.raises(Stopped):
         stopped.setattr(_Keeper, "due", lambda keeper: setattr(keeper.interruption, "asked", True) or due(keeper))
