@@ -4,6 +4,8 @@ import ctypes
 import os
 import resource
 import signal
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -129,6 +131,17 @@ def open_more_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     except (OSError, ValueError):
         return  # macOS says that there is no limit, and has one
+
+
+def give_way(niceness: int = 5) -> None:
+    """Let all else that runs, threads of this process included, have the processor before this thread. On Linux, where
+    threads have a niceness of their own."""
+    if sys.platform != "linux":
+        return
+    try:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + niceness)
+    except OSError:
+        return
 
 
 def end_with_parent(parent: int) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import socket
 import subprocess
 import sys
@@ -148,6 +149,17 @@ def test_only_what_is_quick_is_answered_on_the_loop_where_one_core_is_used(
     inference.close()
     assert [name.startswith(where) for name in watched.threads] == [True]
     assert prediction.probabilities == predictor.predict(photo).probabilities
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no niceness of their own")
+def test_threads_let_the_event_loop_go_first(predictor: Predictor) -> None:
+    inference = Inference(lambda: predictor, ServeSettings(threads=2), Metrics())
+    asyncio.run(inference.predict(LARGE))
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    found = [os.getpriority(os.PRIO_PROCESS, thread.native_id or 0) for thread in inference._running]
+    inference.close()
+    assert min(found) > mine or mine >= 15
+    assert os.getpriority(os.PRIO_PROCESS, 0) == mine
 
 
 def test_between_photos_the_loop_sees_to_everything_else(predictor: Predictor) -> None:
