@@ -1,4 +1,4 @@
-"""A real browser, and a service that it looks at."""
+"""A real browser, and a service that it looks at; a supervisor of processes that are made up."""
 
 import shutil
 from collections.abc import Iterator
@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from catsdogs.serve.place import Worker
+from catsdogs.serve.shared import Shared
+from catsdogs.serve.supervisor import Supervisor
+from catsdogs.settings.serving import ServeSettings
 from tests.servers import service
 
 PROGRAM = shutil.which("chromium")
@@ -43,3 +47,18 @@ def watched(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
         page.on("request", lambda asked: None if asked.url.startswith(ours) else wrong.append(asked.url))
         yield page
     assert [text for text in wrong if "400 (Bad Request)" not in text] == []
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    """Of two processes, which are made up: a number that no process can have."""
+    made = Supervisor(ServeSettings(port=0), 2, tmp_path, gone=lambda shared: None)
+    for number, place in enumerate(made.places):
+        place.worker = Worker(2**22 + 1, Shared(tmp_path, number), report=-1, ready=True)
+    made.announced = True
+    yield made
+    for one in [place.listener for place in made.places] + [
+            end for channel in made.connections.channels for end in (channel.put, channel.take)]:
+        if one is not None:
+            one.close()
+    made.selector.close()

@@ -23,7 +23,7 @@ from catsdogs.serve.supervisor import Supervisor
 from catsdogs.settings.serving import ServeSettings
 from tests.photos import encoded, picture
 from tests.serve.test_inference import PHOTOS, Slow
-from tests.serve.test_workers import serving, supervisor  # noqa: F401
+from tests.serve.test_workers import serving
 from tests.tiny_model import write_tiny_model
 from tests.waiting import until
 
@@ -113,7 +113,7 @@ def test_of_several_processes_it_ends_and_another_takes_its_place(tmp_path: Path
         until(lambda: service.count("catsdogs_http_requests_total"))
 
 
-def test_one_that_is_to_be_replaced_and_stays_is_killed(supervisor: Supervisor) -> None:  # noqa: F811
+def test_one_that_is_to_be_replaced_and_stays_is_killed(supervisor: Supervisor) -> None:
     place, old = supervisor.places[0], supervisor.places[0].worker
     assert old is not None
     script = ("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"

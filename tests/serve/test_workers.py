@@ -21,7 +21,6 @@ from catsdogs.serve.place import Worker
 from catsdogs.serve.shared import Shared
 from catsdogs.serve.supervisor import MOST_FAILURES, Supervisor
 from catsdogs.serve.worker import REFUSED
-from catsdogs.settings.serving import ServeSettings
 from tests.serve.load import children, load, strangers, text
 from tests.servers import free_port, running
 from tests.tiny_model import WEIGHTS, write_tiny_model
@@ -209,21 +208,6 @@ def test_a_single_process_on_a_terminal_is_ended_in_order(tmp_path: Path) -> Non
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
         assert process.stderr is not None and b"interrupted" not in process.stderr.read()
-
-
-@pytest.fixture
-def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
-    """Of two processes, which are made up: a number that no process can have."""
-    made = Supervisor(ServeSettings(port=0), 2, tmp_path, gone=lambda shared: None)
-    for number, place in enumerate(made.places):
-        place.worker = Worker(2**22 + 1, Shared(tmp_path, number), report=-1, ready=True)
-    made.announced = True
-    yield made
-    for one in [place.listener for place in made.places] + [
-            end for channel in made.connections.channels for end in (channel.put, channel.take)]:
-        if one is not None:
-            one.close()
-    made.selector.close()
 
 
 def test_where_the_system_has_no_process_left_the_others_answer(

@@ -175,10 +175,11 @@ def _key(
 ) -> str:
     """Digest of everything that decides the weights: a checkpoint fits only the same training."""
     variant = variant_name(settings.model_variant)
-    known = [_digest(values) for values in network.state_dict().values()] if isinstance(
-        network, Pretrained) else []  # a folder or a hub may hold others under the same name
+    # A folder or a hub may hold other weights under the same name.
+    begins = [_digest(values) for values in network.backbone.state_dict().values()] if isinstance(
+        network, Pretrained) else []
     return digest_of([
-        variant, known, str(recipe_for(variant)), settings.time_budget or settings.epochs, settings.batch_size,
+        variant, begins, str(recipe_for(variant)), settings.time_budget or settings.epochs, settings.batch_size,
         settings.learning_rate, settings.seed, teacher and teacher.digest, code_digest(),
         photos.about.splits_digest, photos.about.image_size, str(device), torch.get_num_threads(), versions(),
     ])

@@ -79,8 +79,8 @@ class Processes:
         return [value for theirs in every for value in theirs]
 
     def alike(self, *networks: torch.nn.Module) -> None:
-        """Let networks begin as the first process's: machines round differently, and gradients of
-        networks that differ would be summed without a word."""
+        """Let networks begin as the first process's: machines round differently, and gradients of networks that differ
+        would be summed without a word."""
         if self.count == 1:
             return
         for network in networks:
