@@ -5,21 +5,21 @@ import torch
 
 from catsdogs.nets.registry import build
 from catsdogs.train.averaging import Average
-from catsdogs.train.muon import ITERATIONS, QUINTIC, Muon, turn
+from catsdogs.train.muon import BLOCK, QUINTICS, Muon, turn
 from catsdogs.train.recipe import RECIPES, Phase, Recipe
 
 
 def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
     found = torch.zeros_like(matrix)
-    turn(found, matrix, 1.0)
+    turn([(found, matrix)], 1.0)
     return found
 
 
 def test_an_update_has_singular_values_near_one() -> None:
     torch.manual_seed(0)
-    for shape in ((16, 40), (40, 16), (24, 24)):
+    for shape, least in (((16, 40), 0.8), ((40, 16), 0.8), ((24, 24), 0.1)):  # a square one has some near 0
         values = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
-        assert 0.3 < values.min() and values.max() < 1.4
+        assert least < values.min() and values.max() < 1.17
 
 
 def test_the_direction_is_that_of_the_nearest_orthogonal_matrix() -> None:
@@ -28,6 +28,32 @@ def test_the_direction_is_that_of_the_nearest_orthogonal_matrix() -> None:
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
     cosine = torch.nn.functional.cosine_similarity(orthogonal(matrix).flatten(), (left @ right).flatten(), dim=0)
     assert cosine > 0.95
+
+
+def test_the_polynomials_bring_singular_values_near_one() -> None:
+    values = torch.logspace(math.log10(0.015), 0, 10_001, dtype=torch.float64)
+    for a, b, c in QUINTICS:
+        values = a * values + b * values**3 + c * values**5
+    assert 0.84 < values.min() and values.max() < 1.16
+
+
+@pytest.mark.parametrize("shape", [(2 * BLOCK, 300), (300, 2 * BLOCK), (BLOCK + 2, 300)])
+def test_a_large_matrix_is_turned_in_equal_blocks(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    matrix = torch.randn(shape)
+    along = shape.index(min(shape))
+    expected = [orthogonal(part) for part in matrix.chunk(2, dim=along)]
+    assert all(min(part.shape) <= BLOCK for part in expected)
+    assert torch.allclose(orthogonal(matrix), torch.cat(expected, dim=along), atol=1e-5)
+
+
+def test_matrices_of_as_many_rows_do_not_mix() -> None:
+    torch.manual_seed(0)
+    matrices = [torch.randn(16, 40), torch.randn(24, 40), 5 * torch.randn(90, 16), torch.randn(16, 20)]
+    found = [torch.ones_like(matrix) for matrix in matrices]
+    turn(zip(found, matrices, strict=True), -0.5)
+    for turned, matrix in zip(found, matrices, strict=True):
+        assert torch.allclose(turned, 1 - 0.5 * orthogonal(matrix), atol=1e-5)
 
 
 def test_weights_keep_their_norm_and_the_loss_falls() -> None:
@@ -49,10 +75,9 @@ def test_weights_keep_their_norm_and_the_loss_falls() -> None:
 
 def test_the_iteration_on_the_gram_matrix_is_that_on_the_weights() -> None:
     torch.manual_seed(0)
-    first, second, third = QUINTIC
     weights = torch.randn(24, 96)
     expected = weights / weights.norm()
-    for _ in range(ITERATIONS):
+    for first, second, third in QUINTICS:
         square = expected @ expected.T
         expected = (first * torch.eye(24) + second * square + third * square @ square) @ expected
     assert torch.allclose(orthogonal(weights), expected, atol=1e-4)
@@ -67,8 +92,8 @@ def test_two_steps_change_convolutions_as_the_formula_says(out: int, layout: tor
     expected, average = weight.detach().clone().flatten(1), torch.zeros(out, 27)
     optimiser = Muon([weight], lr=0.1, momentum=0.5)
     for _ in range(2):
-        weight.grad = torch.randn(out, 3, 3, 3)
-        gradient = weight.grad.flatten(1)
+        weight.grad = torch.randn(out, 3, 3, 3).contiguous(memory_format=layout)
+        gradient = weight.grad.flatten(1).clone()
         average = 0.5 * average + gradient
         expected = out**0.5 * expected / expected.norm() - 0.1 * orthogonal(gradient + 0.5 * average)
         optimiser.step()
