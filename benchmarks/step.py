@@ -55,7 +55,7 @@ def measured(variant: str, packed: int, done: float) -> dict[str, Any]:
     from catsdogs.packed import Packed
     from catsdogs.train.batches import TrainingBatches
     from catsdogs.train.device import choose
-    from catsdogs.train.loop import step_on
+    from catsdogs.train.step import step_on
     from catsdogs.train.plan import Plan
     from catsdogs.train.recipe import recipe_for
     from catsdogs.train.training import Training

@@ -71,7 +71,7 @@ def ours(data_dir: Path, batch: int, steps: int) -> dict[str, float]:
     from catsdogs.packed import open_packed
     from catsdogs.train.batches import TrainingBatches
     from catsdogs.train.device import choose
-    from catsdogs.train.loop import step_on
+    from catsdogs.train.step import step_on
     from catsdogs.train.plan import Plan
     from catsdogs.train.recipe import RECIPES
     from catsdogs.train.training import Training

@@ -27,8 +27,8 @@ MAX_PIXELS = 64_000_000
 MAX_PIXELS_IN_PYTHON = 500_000
 """Of formats that Pillow decodes in Python, byte by byte: 0.15 s. A BMP of 33 kB and 64 megapixels took 24 s."""
 WEBP_COSTS = 2
-"""Times as much memory as a transparent PNG, for Pillow keeps two canvases beside the photo: as many fewer pixels may it
-have. One of 38 bytes and 62 megapixels took 950 MB, nearly all that a pod has."""
+"""Times the memory of a transparent PNG, for Pillow keeps two canvases beside the photo: so it may have fewer pixels.
+One of 38 bytes and 62 megapixels took 950 MB, nearly all that a pod has."""
 MIN_SIDE = 8
 BAND = 256  # rows
 

@@ -43,7 +43,7 @@ def _command(
     save_seconds: float | None, dies: tuple[int, Moment] | None,
 ) -> None:
     from catsdogs.cli import guarded
-    from catsdogs.train import checkpoint, device, loop, stage, validation
+    from catsdogs.train import checkpoint, device, keeper, loop, stage, validation
 
     sys.stderr = open(said, "a")  # noqa: SIM115  (the process ends with it)
 
@@ -62,21 +62,21 @@ def _command(
 
     tells(loop, "step_on", "step")
     tells(checkpoint.Checkpoint, "save", "saving")
-    tells(loop._Keeper, "validated", "validating")
+    tells(keeper.Keeper, "_validated", "validating")
     tells(stage, "calibrate", "ending", then="ending")
     if dies is not None:
-        _die_validating(loop, validation, *dies)
+        _die_validating(keeper.Keeper, validation, *dies)
     device.cores = lambda: 1  # a tiny network gains nothing from a second thread, and waits for it on a busy machine
     if save_seconds is not None:
-        loop.SAVE_SECONDS = save_seconds
+        keeper.SAVE_SECONDS = save_seconds
     status = guarded("train", lambda: 0 if stage.train(settings) else 1)
     sys.stderr.flush()
     os._exit(status)
 
 
-def _die_validating(loop: Any, validation: Any, number: int, moment: Moment) -> None:
+def _die_validating(keeper: Any, validation: Any, number: int, moment: Moment) -> None:
     """SIGKILL at a moment of the n-th validation, from 1. A signal from outside would come too late: it takes 5 ms."""
-    validated, batches, count = loop._Keeper.validated, validation.evaluation_batches, 0
+    validated, batches, count = keeper._validated, validation.evaluation_batches, 0
 
     def die(at: Moment) -> None:
         if at == moment and count == number:
@@ -95,7 +95,7 @@ def _die_validating(loop: Any, validation: Any, number: int, moment: Moment) -> 
             yield batch
             die("within")  # once this batch has been answered
 
-    loop._Keeper.validated, validation.evaluation_batches = dying, some
+    keeper._validated, validation.evaluation_batches = dying, some
 
 
 def start(

@@ -8,7 +8,7 @@ from catsdogs.errors import CatsdogsError, UsageError
 from catsdogs.settings.training import TrainSettings
 from catsdogs.train import auto
 from catsdogs.train.auto import chosen
-from catsdogs.train.loop import Diverged
+from catsdogs.train.keeper import Diverged
 from tests.models import train_settings
 
 

@@ -1,6 +1,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,12 +19,12 @@ from catsdogs.train.batches import Batch, TrainingBatches, evaluation_batches
 from catsdogs.train.calibration import expected_calibration_error, fit_temperature
 from catsdogs.train.checkpoint import Checkpoint
 from catsdogs.train.device import Device
-from catsdogs.train.interruption import Interruption, Stopped
-from catsdogs.train.loop import _Abandoned, step_on
+from catsdogs.train.interruption import Abandoned, Interruption, Stopped
 from catsdogs.train.plan import Plan
 from catsdogs.train.processes import PeerLost, Processes
 from catsdogs.train.recipe import RECIPES
 from catsdogs.train.report import Calibration, judge
+from catsdogs.train.step import step_on
 from catsdogs.train.teacher import Teacher, pupil
 from catsdogs.train.validation import answers, cross_entropy
 from catsdogs.weights import load_plain, save_plain
@@ -150,7 +150,7 @@ def test_resuming_in_the_middle_of_an_epoch_gives_the_same_weights_to_the_bit(
         return {"teacher": teacher, "pupil": pupil(build(variant, 2), teacher, 16)}
 
     undisturbed = trained(photos, epochs=3, variant=variant, **taught())
-    monkeypatch.setattr("catsdogs.train.loop.SAVE_SECONDS", 0.0)  # after every step
+    monkeypatch.setattr("catsdogs.train.keeper.SAVE_SECONDS", 0.0)  # after every step
     for stop_at in (3, 4, 9) if variant == "baseline" else (4,):
         folder = tmp_path / str(stop_at)
         with pytest.raises(KeyboardInterrupt):
@@ -186,7 +186,7 @@ def test_a_budget_that_has_become_shorter_still_ends_with_a_model(
     photos: PackedPhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rest of the budget is measured anew at every start; nothing has been validated yet."""
-    monkeypatch.setattr("catsdogs.train.loop.SAVE_SECONDS", 0.0)  # after every step
+    monkeypatch.setattr("catsdogs.train.keeper.SAVE_SECONDS", 0.0)  # after every step
     with pytest.raises(KeyboardInterrupt):
         trained(photos, variant="fast", seconds=1e6, checkpoint=SavesOften(tmp_path, 3))
     training = trained(photos, variant="fast", seconds=1e-4, checkpoint=Checkpoint(tmp_path, "key"))
@@ -215,7 +215,7 @@ def test_a_step_that_is_given_up_half_way_leaves_the_network_as_it_was(
 
     few = replace(CPU)
     object.__setattr__(few, "piece", lambda batch, side: 4)
-    with pytest.raises(_Abandoned):
+    with pytest.raises(Abandoned):
         step_on(training, pixels, labels, few, interruption=Later())
     assert all(torch.equal(one, other) for one, other in zip(before, weights(training), strict=True))
 
@@ -346,7 +346,7 @@ def test_flips_mirror_left_and_right_only(photos: PackedPhotos) -> None:
 def test_batches_larger_than_the_data_and_odd_ends() -> None:
     tiny = colour_photos(train=3, val=2, test=2)
     assert [len(labels) for _, labels in epoch_of(tiny.train, 4, 1)] == [4, 2]
-    assert [len(labels) for _, labels in evaluation_batches(tiny.train, 100)] == [6]
+    assert [len(labels) for _, labels in evaluation_batches(tiny.train, 100, slice(0, 6))] == [6]
     assert trained(tiny, epochs=1, batch_size=1000).best_epoch == 1
 
 
@@ -410,6 +410,29 @@ def test_a_validation_is_not_begun_where_another_process_was_asked_to_stop(photo
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Part(Processes):
+    """One of several, which does not wait for the others' answers."""
+
+    def gathered(self, values: list[T]) -> list[Any]:
+        return values or [np.zeros((0, 2), np.float32)]
+
+
+@pytest.mark.parametrize("count", [2, 3, 200])
+def test_processes_share_a_validation_and_look_up_equally_often(photos: PackedPhotos, count: int) -> None:
+    """65 photos, of which 32 are answered at a time: one of two processes has a batch more; and some have none."""
+    some = Packed(photos.train.pixels[:65], photos.train.labels[:65], photos.train.rows[:65])
+    torch.manual_seed(1)
+    network = build("baseline", 2)
+    parts, looks = [], []
+    for rank in range(count):
+        looked = list[int]()
+        parts.append(answers(network, some, CPU, Part(rank, count), lambda: looked.append(1)))
+        looks.append(len(looked))
+    assert len(set(looks)) == 1
+    assert np.allclose(np.concatenate(parts), answers(network, some, CPU), atol=1e-4)
+
+
 class Left(Processes):
     """Another process is gone, which is found out when it is to be told."""
 
@@ -443,7 +466,7 @@ def test_before_a_long_validation_the_last_steps_are_saved(
 ) -> None:
     """Of a large network it takes minutes, and a state may be a minute old."""
     for save_seconds, expected in ((60.0, [False, False]), (0.0, [True, False, True, False])):
-        monkeypatch.setattr("catsdogs.train.loop.SAVE_SECONDS", save_seconds)
+        monkeypatch.setattr("catsdogs.train.keeper.SAVE_SECONDS", save_seconds)
         checkpoint = NoCheckpoint()
         trained(photos, epochs=2, batch_size=len(photos.train.labels), checkpoint=checkpoint)
         saved: list[Any] = [state["numbers"] for state in checkpoint.saved]

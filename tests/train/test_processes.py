@@ -49,6 +49,7 @@ def test_two_processes_train_what_one_does(data_dir: Path, tmp_path: Path, varia
     if variant != "fast":
         assert all(torch.allclose(states[0][name], states[1][name], atol=2e-4) for name in states[0])
         assert two.history[0].train_loss == pytest.approx(alone.metrics.history[0].train_loss, abs=1e-3)
+        assert two.history[-1].val_loss == pytest.approx(alone.metrics.history[-1].val_loss, abs=1e-3)
     else:  # normalisation sees half a batch in each process, so that only the outcome is alike
         assert two.history[-1].train_loss == pytest.approx(alone.metrics.history[-1].train_loss, abs=0.15)
         assert two.history[-1].val_loss == pytest.approx(alone.metrics.history[-1].val_loss, abs=0.15)

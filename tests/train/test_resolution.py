@@ -16,7 +16,7 @@ from catsdogs.preprocess.stage import preprocess
 from catsdogs.settings.data import IngestSettings, PreprocessSettings
 from catsdogs.train import prepare, resolution
 from catsdogs.train.interruption import Stopped
-from catsdogs.train.loop import _Keeper
+from catsdogs.train.keeper import Keeper
 from catsdogs.train.recipe import RECIPES
 from catsdogs.train.reserve import Divided
 from catsdogs.train.result import TrainResult
@@ -101,9 +101,9 @@ def test_a_training_with_a_budget_ends_with_a_model_of_what_was_chosen(
         self, epoch, number, side))
     settings = train_settings(large, tmp_path, model_variant="fast", time_budget=60.0, learning_rate=0.002)
     monkeypatch.setattr(prepare, "divided", lambda *_, **__: Divided(4.0))
-    due = _Keeper.due
+    due = Keeper.due
     with monkeypatch.context() as stopped, pytest.raises(Stopped):
-        stopped.setattr(_Keeper, "due", lambda keeper: setattr(keeper.interruption, "asked", True) or due(keeper))
+        stopped.setattr(Keeper, "due", lambda keeper: setattr(keeper.interruption, "asked", True) or due(keeper))
         train(settings)
     monkeypatch.setattr(prepare, "fitting", lambda *_: pytest.fail("it was measured again"))
     result = train(settings)

@@ -14,7 +14,8 @@ from catsdogs.nets.registry import VARIANTS, smallest_side
 from catsdogs.packed import open_packed
 from catsdogs.provenance import code_digest, versions
 from catsdogs.settings.training import TrainSettings
-from catsdogs.train.loop import Diverged, fit
+from catsdogs.train.keeper import Diverged
+from catsdogs.train.loop import fit
 from catsdogs.train.memory import OutOfMemory, enough_memory
 from catsdogs.train.prepare import prepare
 from catsdogs.train.processes import ALONE

@@ -70,9 +70,9 @@ class TrainingBatches:
         return self._order[1]
 
 
-def evaluation_batches(photos: Packed | Pixels, batch_size: int) -> Iterator[Batch]:
-    """Every photo once, in the order of the split."""
+def evaluation_batches(photos: Packed | Pixels, batch_size: int, part: slice) -> Iterator[Batch]:
+    """Every photo of a part of the split once, in its order."""
     pixels = Pixels(photos, CPU) if isinstance(photos, Packed) else photos
-    for start in range(0, len(photos.labels), batch_size):
-        part = slice(start, start + batch_size)
-        yield pixels.take(part), torch.from_numpy(photos.labels[part])
+    for start in range(part.start, part.stop, batch_size):
+        some = slice(start, min(start + batch_size, part.stop))
+        yield pixels.take(some), torch.from_numpy(photos.labels[some])

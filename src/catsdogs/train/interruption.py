@@ -32,6 +32,10 @@ class Stopped(CatsdogsError):
         return max(LEAST, self._leave_at - time.monotonic())
 
 
+class Abandoned(Exception):
+    """A step or a validation was given up half-way: the network is as it was before."""
+
+
 @dataclass
 class Interruption:
     asked: bool = False

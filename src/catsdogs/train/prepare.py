@@ -89,7 +89,7 @@ def prepare(
     plan = Plan(
         recipe=recipe, epochs=settings.epochs, batch_size=settings.batch_size,
         learning_rate=settings.learning_rate, seed=settings.seed,
-        seconds=time.left, reserve=time.reserve, validation=time.validation,
+        seconds=time.left, reserve=time.reserve, validation=time.validation / processes.count,
     )
     return Prepared(
         variant=variant, photos=photos, network=network, plan=plan, device=device, checkpoint=checkpoint,

@@ -1,7 +1,9 @@
 """A network's answers while it is being trained, by torch on its device. What it is judged by comes from the engine."""
 
+import math
 import time
 from collections.abc import Callable
+from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,7 @@ from catsdogs.nets.network import Network, at_once
 from catsdogs.packed import Packed
 from catsdogs.train.batches import evaluation_batches
 from catsdogs.train.device import Device
+from catsdogs.train.processes import ALONE, Processes
 from catsdogs.train.resident import Pixels
 
 
@@ -19,17 +22,23 @@ LEARNING = 4.5  # times as long as answering a photo takes learning from it: 3.9
 
 
 def answers(
-    network: Network, photos: Packed | Pixels, device: Device, before_each: Callable[[], None] = lambda: None
+    network: Network, photos: Packed | Pixels, device: Device, processes: Processes = ALONE,
+    before_each: Callable[[], None] = lambda: None,
 ) -> npt.NDArray[np.float32]:
-    """Logits, float32 [n, classes], of every photo of a split, in its order. `before_each` batch may raise."""
+    """Logits, float32 [n, classes], of every photo of a split, in its order; of several processes each answers its
+    part, and all get the whole. `before_each` batch is called as often in every one of them, and may raise in all."""
     network.eval()
     parts = []
     side = photos.pixels.shape[1] if isinstance(photos, Packed) else photos.side
+    size, total = at_once(side), len(photos.labels)
+    batches = evaluation_batches(photos, size, processes.part(total))
+    largest = math.ceil(total / processes.count)
     with torch.inference_mode(), device.autocast():
-        for pixels, _ in evaluation_batches(photos, at_once(side)):
+        for batch, _ in zip_longest(batches, range(0, largest, size)):
             before_each()
-            parts.append(network(pixels.to(device.device)).float().cpu().numpy())
-    return np.concatenate(parts)
+            if batch is not None:  # others may have a photo more
+                parts.append(network(batch[0].to(device.device)).float().cpu().numpy())
+    return np.concatenate(processes.gathered(parts))
 
 
 def seconds_a_photo(network: Network, photos: Packed, device: Device) -> float:

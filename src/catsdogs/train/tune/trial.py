@@ -9,7 +9,8 @@ from typing import Any
 from catsdogs.reports import Epoch
 from catsdogs.settings.training import TrainSettings
 from catsdogs.settings.tuning import TuneSettings
-from catsdogs.train.loop import Diverged, fit
+from catsdogs.train.keeper import Diverged
+from catsdogs.train.loop import fit
 from catsdogs.train.memory import OutOfMemory, enough_memory
 from catsdogs.train.prepare import prepare
 from catsdogs.train.processes import ALONE
