@@ -168,10 +168,23 @@ def test_only_the_first_of_several_processes_measures(
         def from_first(self, value: Any) -> Any:
             return (Divided(100.0, 5.0, 1.0), None) if value == (None, None) else value
 
+        def gathered(self, values: list[Any]) -> list[Any]:
+            return 2 * values
+
     monkeypatch.setattr(prepare, "divided", lambda *_, **__: pytest.fail("it was measured"))
     settings = train_settings(data_dir, tmp_path, time_budget=300)
     plan = prepare.prepare(settings, Second(rank=1, count=2)).plan
     assert (plan.seconds, plan.reserve, plan.validation) == (100, 5, 0.5), "an epoch is validated by both"
+
+
+def test_processes_with_other_photos_are_told_before_they_train(data_dir: Path, tmp_path: Path) -> None:
+    """They share the validation too: with other splits they would wait for each other without end."""
+    class Other(Processes):
+        def gathered(self, values: list[Any]) -> list[Any]:
+            return [*values, ("another", 16)]
+
+    with pytest.raises(UsageError, match="preprocess the same photos in the same way on every machine"):
+        prepare.prepare(train_settings(data_dir, tmp_path), Other(rank=1, count=2))
 
 
 def test_an_epoch_is_validated_within_a_budget_where_that_costs_little_and_a_step_fits_after_it(

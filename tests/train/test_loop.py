@@ -31,6 +31,9 @@ from catsdogs.weights import load_plain, save_plain
 from tests.models import CLASSES, CPU, NoCheckpoint, colour_photos, trained
 
 
+T = TypeVar("T")
+
+
 def weights(training: object) -> list[torch.Tensor]:
     return list(training.network.state_dict().values())  # type: ignore[attr-defined]
 
@@ -391,23 +394,53 @@ def test_the_figures_of_a_slice_are_of_its_photos_alone() -> None:
     assert figures.slices["sharp"].value == 1.0 and "empty" not in figures.slices
 
 
+@dataclass(frozen=True)
 class Told(Processes):
-    """Another process, which the first one learns from where it sums up a step that SIGTERM has come."""
+    """Another process was asked to stop, of which this one learns where steps are summed up, or validations."""
+
+    values: int = 0
 
     def total(self, *values: float) -> list[float]:
-        return [*values[:-1], 1.0]
+        return [*values[:-1], 1.0] if len(values) == self.values else list(values)
 
 
-def test_a_validation_is_not_begun_where_another_process_was_asked_to_stop(photos: PackedPhotos) -> None:
+@pytest.mark.parametrize("values", [5, 1])  # in all: of a step, of a look up while validating
+def test_a_validation_is_given_up_where_another_process_was_asked_to_stop(photos: PackedPhotos, values: int) -> None:
     rows, checkpoint = list[Epoch](), NoCheckpoint()
     with pytest.raises(Stopped):
-        trained(photos, batch_size=len(photos.train.labels), processes=Told(), after_epoch=rows.append,
+        trained(photos, batch_size=len(photos.train.labels), processes=Told(values=values), after_epoch=rows.append,
                 checkpoint=checkpoint)
     numbers: Any = checkpoint.saved[-1]["numbers"]
     assert rows == [] and numbers["owed"] and numbers["steps"] == 1
 
 
-T = TypeVar("T")
+class Gone(Processes):
+    """One of two, of which the other is lost while they validate."""
+
+    def total(self, *values: float) -> list[float]:
+        if len(values) == 1:
+            raise PeerLost("Another process of this training is gone")
+        return list(values)
+
+    def from_first(self, value: Any) -> Any:
+        return value
+
+    def gathered(self, values: list[T]) -> list[T]:
+        return values
+
+    def alike(self, *networks: torch.nn.Module) -> None:
+        pass
+
+    def sum_gradients(self, *networks: torch.nn.Module) -> None:
+        pass
+
+
+def test_with_another_process_lost_in_a_validation_no_step_is(photos: PackedPhotos) -> None:
+    checkpoint = NoCheckpoint()
+    with pytest.raises(PeerLost):
+        trained(photos, batch_size=len(photos.train.labels), processes=Gone(count=2), checkpoint=checkpoint)
+    numbers: Any = checkpoint.saved[-1]["numbers"]
+    assert numbers["owed"] and numbers["steps"] == 1
 
 
 @dataclass(frozen=True)

@@ -47,13 +47,18 @@ def test_a_large_matrix_is_turned_in_equal_blocks(shape: tuple[int, int]) -> Non
     assert torch.allclose(orthogonal(matrix), torch.cat(expected, dim=along), atol=1e-5)
 
 
-def test_matrices_of_as_many_rows_do_not_mix() -> None:
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_matrices_of_as_many_rows_do_not_mix(precision: torch.dtype) -> None:
+    """Nor do those of another precision: blocks of 50 rows of a large matrix, and a small one of as many."""
     torch.manual_seed(0)
-    matrices = [torch.randn(16, 40), torch.randn(24, 40), 5 * torch.randn(90, 16), torch.randn(16, 20)]
+    shapes = ((16, 40), (24, 40), (90, 16), (16, 20), (100, 200), (50, 200))
+    matrices = [(number + 1) * torch.randn(shape) for number, shape in enumerate(shapes)]
     found = [torch.ones_like(matrix) for matrix in matrices]
-    turn(zip(found, matrices, strict=True), -0.5)
+    turn(zip(found, matrices, strict=True), -0.5, precision)
     for turned, matrix in zip(found, matrices, strict=True):
-        assert torch.allclose(turned, 1 - 0.5 * orthogonal(matrix), atol=1e-5)
+        alone = torch.ones_like(matrix)
+        turn([(alone, matrix)], -0.5, precision)
+        assert torch.allclose(turned, alone, atol=1e-5)
 
 
 def test_weights_keep_their_norm_and_the_loss_falls() -> None:

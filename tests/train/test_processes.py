@@ -96,8 +96,9 @@ def test_what_normalisation_has_seen_is_the_same_in_all_processes_and_of_all_pho
     assert done.stdout.count(f"begins {torch.nn.Linear(1, 1).weight.item():.6f}") == 2
 
 
-def test_sigterm_in_the_first_process_gives_up_a_validation_and_all_go_on_together(
-    data_dir: Path, tmp_path: Path
+@pytest.mark.parametrize("rank", [0, 1])
+def test_sigterm_in_one_process_gives_up_a_validation_and_all_go_on_together(
+    data_dir: Path, tmp_path: Path, rank: int
 ) -> None:
     """A machine that is taken away tells its own processes alone: the others learn of it where they wait."""
     stopped = tmp_path / "stopped.py"
@@ -110,7 +111,7 @@ def test_sigterm_in_the_first_process_gives_up_a_validation_and_all_go_on_togeth
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    yield next(batches(*arguments))\n"
         "    raise AssertionError('the validation went on')\n"
-        "if os.environ['RANK'] == '0':\n"
+        f"if os.environ['RANK'] == '{rank}':\n"
         "    validation.evaluation_batches = told\n"
         "status = main(sys.argv[1:])\n"
         "print(f'left {os.environ[\"RANK\"]} {status}\\n', end='', flush=True)\n")

@@ -71,10 +71,11 @@ class Keeper:
         wait. It is then still owed.
         """
         training, row = self.training, None
+        if training.owed and not self.interruption.asked and (
+                self.processes.count > 1 or self._would_wait(len(val.labels), plan)):
+            self.save()  # before anything is asked of the others: with one of them gone, the training ends there
         training.owed = self.processes.from_first(training.owed)
         if training.owed:
-            if self.processes.count > 1 or self._would_wait(len(val.labels), plan):
-                self.save()  # now: with another process gone, the validation would end the training
             row = self._validated(val, device, (training.steps - 1) // len(batches) + 1, plan)
         whole = row is not None or not training.owed
 

@@ -59,6 +59,9 @@ def prepare(
     variant = variant_name(settings.model_variant)
     photos = open_packed(settings.data_dir)
     about = photos.about
+    if len(set(processes.gathered([(about.splits_digest, about.image_size)]))) > 1:
+        raise UsageError("The processes of this training have other photos or splits than each other: preprocess the "
+                         "same photos in the same way on every machine.")
     if about.image_size < smallest_side(variant):
         raise UsageError(
             f"Photos of {about.image_size} px are too small for {variant!r}: preprocess with --image-size "

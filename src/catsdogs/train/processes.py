@@ -30,7 +30,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """The one that validates, writes and reports."""
+        """The one that writes and reports."""
         return self.rank == 0
 
     def part(self, total: int) -> slice:

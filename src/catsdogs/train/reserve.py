@@ -80,7 +80,7 @@ def _reserve(
     exact = Device(torch.device("cpu"), torch.float32)
     an_epoch = validation * seconds_a_photo(network, photos.val, device)
     seconds = (
-        an_epoch  # the last one
+        an_epoch  # the last one; of several processes it takes a part
         + (validation + 2 * test + _described(photos)) * answering.seconds_a_photo(photos.val.pixels)  # figures, export
         + _described(photos) * _statistics_seconds(photos.val)
         + (settings.quantise * looks(network, photos.train.pixels) + CHECK_ON + len(photos.about.classes) * CANDIDATES)
