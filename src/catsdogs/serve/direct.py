@@ -29,13 +29,13 @@ class Direct:
             await self.app(scope, receive, send)
             return
         scope["route"] = self.route
-        body = await _whole(receive)
-        photo = only_file(body, boundary)
+        body = [await _whole(receive)]
+        photo = only_file(body[0], boundary)
         if photo is None:
             del scope["route"]
             await self.app(scope, _again(body, receive), send)
             return
-        del body
+        body.clear()
         prediction = await self.service.predict(photo)
         scope["state"]["model_version"] = prediction.version
         content = answer(prediction).model_dump_json().encode()
@@ -56,15 +56,11 @@ async def _whole(receive: Receive) -> bytes:
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """What has been read, for who reads it from the start."""
-    read = False
-
+def _again(body: list[bytes], receive: Receive) -> Receive:
+    """What has been read, once, for who reads it from the start: held here as well, it would be there three times."""
     async def again() -> Message:
-        nonlocal read
-        if read:
+        if not body:
             return await receive()
-        read = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return {"type": "http.request", "body": body.pop(), "more_body": False}
 
     return again

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Header, Query, Request, Response
 
 from catsdogs.predictor import Prediction
 from catsdogs.serve.errors import Refused
-from catsdogs.serve.json_body import PhotoBody, parsed, photo_of
+from catsdogs.serve.json_body import PhotoBody, photo_bytes
 from catsdogs.serve.openapi import BATCH_BODY, EXPLAIN_ANSWERS, PHOTO_BODY, refusals
 from catsdogs.serve.schemas import BatchAnswer, BatchEntry, ExplainAnswer, PredictAnswer
 from catsdogs.serve.service import Service
@@ -72,8 +72,8 @@ def predict_routes(app: FastAPI, service: Service) -> None:
 
 async def _photo(request: Request, service: Service) -> bytes:
     if content_type(request) == "application/json":
-        body = await parsed(request, PhotoBody, invalid=422)
-        return await photo_of(body.image, service.settings.max_upload_bytes)
+        most = service.settings.max_upload_bytes
+        return await service.json.read(request, PhotoBody, lambda body: photo_bytes(body.image, most), invalid=422)
     return await uploaded(request)
 
 

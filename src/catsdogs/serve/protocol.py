@@ -1,17 +1,15 @@
 """The Open Inference Protocol, version 2 (KServe, Triton and others speak it), for clients that know no other."""
 
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
 
 from catsdogs import __version__
 from catsdogs.artifacts import ModelCard
 from catsdogs.predictor import Prediction
 from catsdogs.serve.errors import Refused
-from catsdogs.serve.json_body import parsed
 from catsdogs.serve.openapi import INFER_BODY, refusals
 from catsdogs.serve.schemas import Answer
 from catsdogs.serve.service import Service
@@ -121,24 +119,34 @@ def protocol_routes(app: FastAPI, service: Service) -> None:
               response_model_exclude_none=True)  # an id only where one was sent
     async def infer(name: str, request: Request) -> InferAnswer:
         """Classify pixel tensors or encoded photos; one that is bad refuses the whole request."""
-        most = service.settings.max_batch
-        _card(service, name)
-        asked = await parsed(request, InferRequest, invalid=400)
-        (tensor,), wanted = asked.inputs, _wanted(asked.outputs)
-        if tensor.name == PIXELS:
-            pixels = await run_in_threadpool(pixels_of, tensor, _card(service, name).image_size, most)
-            request.state.charge(len(pixels) - 1)
-            answers = await service.several(service.classify, [pixels[i:i + 1] for i in range(len(pixels))])
-        elif tensor.name == PHOTOS:
-            photos = await run_in_threadpool(photos_of, tensor, most, service.settings.max_upload_bytes)
-            request.state.charge(len(photos) - 1)
-            answers = await service.several(service.predict, photos)
-        else:
-            raise Refused(400, "bad-tensor", f"There is no input {tensor.name!r}: send `{PIXELS}` or `{PHOTOS}`.")
+        size, settings = _card(service, name).image_size, service.settings
+        asked = await service.json.read(request, InferRequest, lambda body: _asked(
+            body, size, settings.max_batch, settings.max_upload_bytes), invalid=400)
+        request.state.charge(len(asked.photos) - 1)
+        answers = await (service.several(service.classify, asked.photos) if asked.prepared
+                         else service.several(service.predict, asked.photos))
         predictions = [_or_raise(answer) for answer in answers]
         request.state.model_version = predictions[0].version
         return InferAnswer(model_name=NAME, model_version=predictions[0].version or "", id=asked.id,
-                           outputs=_outputs(predictions, wanted))
+                           outputs=_outputs(predictions, asked.outputs))
+
+
+class _Asked(NamedTuple):
+    photos: list[Any]  # Pixels, one each, where they are prepared; encoded otherwise
+    prepared: bool
+    outputs: list[str]
+    id: str | None
+
+
+def _asked(body: InferRequest, size: int, most: int, most_bytes: int) -> _Asked:
+    """Raises Refused."""
+    (tensor,), outputs = body.inputs, _wanted(body.outputs)
+    if tensor.name == PIXELS:
+        pixels = pixels_of(tensor, size, most)
+        return _Asked([pixels[i:i + 1] for i in range(len(pixels))], True, outputs, body.id)
+    if tensor.name == PHOTOS:
+        return _Asked(photos_of(tensor, most, most_bytes), False, outputs, body.id)
+    raise Refused(400, "bad-tensor", f"There is no input {tensor.name!r}: send `{PIXELS}` or `{PHOTOS}`.")
 
 
 def _readiness(service: Service, response: Response) -> V2ReadyAnswer:

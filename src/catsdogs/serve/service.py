@@ -12,6 +12,7 @@ from catsdogs.predictor import Prediction, Predictor
 from catsdogs.serve.errors import Refused
 from catsdogs.serve.heat import Explanation
 from catsdogs.serve.inference import Inference
+from catsdogs.serve.json_body import Reader
 from catsdogs.serve.metrics import Metrics
 from catsdogs.serve.shared import Shared
 from catsdogs.serve.state import Current, Loaded, choose, stub_prediction
@@ -23,7 +24,7 @@ T = TypeVar("T")
 class Service:
     def __init__(self, settings: ServeSettings, loaded: Loaded, shared: Shared | None = None) -> None:
         self.settings, self.current, self.metrics = settings, Current(loaded), Metrics(shared)
-        self.board = self.metrics.board
+        self.board, self.json = self.metrics.board, Reader(settings.deadline_seconds)
         self.alone = shared is None  # nobody starts another process in the place of this one
         self.inference: Inference | None = None
         if loaded.predictor is not None:
