@@ -38,6 +38,7 @@ soak: $(VENV)/.dev       ## the long proofs: kills and faults of versions and tr
 	$(BIN)/python benchmarks/soak.py
 	$(BIN)/python benchmarks/soak_training.py
 	$(BIN)/python benchmarks/soak_serving.py
+	$(BIN)/python benchmarks/hoard.py
 	$(BIN)/python benchmarks/million.py
 
 images:          ## both container images, with their labels; needs Docker

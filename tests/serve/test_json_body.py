@@ -86,11 +86,24 @@ async def test_one_that_waits_too_long_for_those_before_it_is_refused_and_holds_
 
 
 @run
-async def test_what_was_refused_lets_the_next_one_in() -> None:
-    reader = Reader(60)
-    for _ in range(2):
-        with pytest.raises(Refused, match="values"):
-            await reader.read(request(b'{"values": "' + LARGE * b"a" + b'"}'), Numbers, len, invalid=422)
+async def test_what_was_refused_holds_nothing_and_lets_the_next_one_in() -> None:
+    """Garbage is seldom collected: sixty refused bodies of 0.5 MB held 290 MB."""
+    reader, seen = Reader(60), list[weakref.ref[Numbers]]()
+
+    def refuses(numbers: Numbers) -> int:
+        seen.append(weakref.ref(numbers))
+        raise Refused(400, "bad-tensor", "No pixels.")
+
+    gc.disable()
+    try:
+        for _ in range(2):
+            with pytest.raises(Refused, match="No pixels"):
+                await reader.read(request(BODY), Numbers, refuses, invalid=422)
+            with pytest.raises(Refused, match="values"):
+                await reader.read(request(b'{"values": "' + LARGE * b"a" + b'"}'), Numbers, refuses, invalid=422)
+        assert len(seen) == 2 and not any(one() for one in seen)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("first", [b"", b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n'])

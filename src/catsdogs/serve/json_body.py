@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from catsdogs.serve.errors import Refused
+from catsdogs.serve.job import alone
 from catsdogs.serve.long_texts import LONG, validated
 
 LARGE = LONG  # parsing this many bytes takes 0.1 ms; a thread costs as much
@@ -55,26 +56,27 @@ class Reader:
         does."""
         pieces = [piece async for piece in request.stream()]
 
-        def taken() -> T:
+        def taken() -> T | Exception:  # a Refused: raised from here it would hold the values
             body = b"".join(pieces)
             pieces.clear()
-            return take(validated(model, body))
+            try:
+                return take(validated(model, body))
+            except ValidationError as error:
+                return alone(_as_refused(error, invalid))
+            except Refused as refused:
+                return alone(refused)
 
-        try:
-            if sum(map(len, pieces)) <= LARGE:
-                return taken()
+        if sum(map(len, pieces)) <= LARGE:
+            found = taken()
+        else:
             await self._turn()
             try:
-                return await run_in_threadpool(taken)
+                found = await run_in_threadpool(taken)
             finally:
                 self._one.release()
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            if first["type"] == "json_invalid":
-                raise Refused(400, "bad-json", f"The body is no JSON: {first['msg'].removeprefix('Invalid JSON: ')}."
-                              ) from None
-            where = ".".join(str(part)[:40] for part in first["loc"]) or "the body"
-            raise Refused(invalid, "bad-json", f"{where}: {first['msg']}.") from None
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     async def _turn(self) -> None:
         try:
@@ -82,6 +84,14 @@ class Reader:
                 await self._one.acquire()
         except TimeoutError:
             raise Refused(504, "deadline", f"No answer within {self._seconds:g} s.") from None
+
+
+def _as_refused(error: ValidationError, invalid: int) -> Refused:
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return Refused(400, "bad-json", f"The body is no JSON: {first['msg'].removeprefix('Invalid JSON: ')}.")
+    where = ".".join(str(part)[:40] for part in first["loc"]) or "the body"
+    return Refused(invalid, "bad-json", f"{where}: {first['msg']}.")
 
 
 def photo_bytes(text: str | memoryview, most: int) -> bytes:
