@@ -97,14 +97,29 @@ def test_transparency_becomes_white() -> None:
     assert (pixels == 255).all()
 
 
-@pytest.mark.parametrize(("mode", "side"), [("RGBA", 300), ("LA", 257), ("I;16", 513), ("PA", 256)])
-def test_bands_of_rows_are_the_whole_photo(mode: str, side: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    noise = np.random.default_rng(3).integers(0, 256, (side, 40, 4), dtype=np.uint8)
+@pytest.mark.parametrize("band", [1, 7, 40, 41, 400, 4001])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16", "PA"])
+def test_bands_are_the_whole_photo(mode: str, band: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (25, 40, 4), dtype=np.uint8)
     image = Image.fromarray(noise, "RGBA")
     image = Image.fromarray(noise.view(np.uint16)[:, :, 0].copy()) if mode == "I;16" else image.convert(mode)
-    in_bands = np.asarray(upright_rgb(image.copy()))
-    monkeypatch.setattr(module, "BAND", 10_000)
-    assert np.array_equal(in_bands, np.asarray(upright_rgb(image.copy())))
+    whole = np.asarray(upright_rgb(image.copy()))
+    monkeypatch.setattr(module, "BAND", band)
+    assert np.array_equal(whole, np.asarray(upright_rgb(image.copy())))
+
+
+@pytest.mark.parametrize("size", [(50, 40), (2000, 1), (8, 250)])
+def test_a_band_has_few_pixels_whatever_the_photos_form(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    bands = []
+
+    def noted(band: Image.Image) -> Image.Image:
+        bands.append(band.width * band.height)
+        return band.convert("RGB")
+
+    monkeypatch.setattr(module, "BAND", 100)
+    monkeypatch.setattr(module, "_on_white", noted)
+    upright_rgb(Image.new("RGBA", size))
+    assert max(bands) <= 100 and sum(bands) == size[0] * size[1]
 
 
 def test_a_png_of_prepared_pixels_is_prepared_to_the_same_pixels() -> None:

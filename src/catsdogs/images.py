@@ -30,7 +30,7 @@ WEBP_COSTS = 2
 """Times the memory of a transparent PNG, for Pillow keeps two canvases beside the photo: so it may have fewer pixels.
 One of 38 bytes and 62 megapixels took 950 MB, nearly all that a pod has."""
 MIN_SIDE = 8
-BAND = 256  # rows
+BAND = 500_000  # pixels
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -108,22 +108,26 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def _in_bands(image: Image.Image, as_rgb: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """Some rows at a time: with whole copies on the way a transparent photo of 64 megapixels took 1,010 MB, not 550."""
+    """Some pixels at a time: with whole copies on the way a transparent photo takes 23 bytes a pixel instead of 8, and so
+    do bands of rows of one that is very wide."""
     result = Image.new("RGB", image.size)
-    for top in range(0, image.height, BAND):
-        rows = image.crop((0, top, image.width, min(top + BAND, image.height)))
-        result.paste(as_rgb(rows), (0, top))
+    width = min(image.width, BAND)
+    height = max(1, BAND // width)
+    for top in range(0, image.height, height):
+        for left in range(0, image.width, width):
+            box = left, top, min(left + width, image.width), min(top + height, image.height)
+            result.paste(as_rgb(image.crop(box)), (left, top))
     return result
 
 
-def _from_16_bits(rows: Image.Image) -> Image.Image:
+def _from_16_bits(band: Image.Image) -> Image.Image:
     """Greyscale: Pillow's own conversion clips at 255 instead of scaling."""
-    grey = np.asarray(rows).astype(np.uint32)
+    grey = np.asarray(band).astype(np.uint32)
     return Image.fromarray((grey >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
 
 
-def _on_white(rows: Image.Image) -> Image.Image:
-    rgba = rows.convert("RGBA")
+def _on_white(band: Image.Image) -> Image.Image:
+    rgba = band.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
 
 
