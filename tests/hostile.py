@@ -36,6 +36,13 @@ def with_scans_of_one_component(times: int) -> bytes:
     return data[:scan] + (header + b"\0" * 100) * times + END
 
 
+def in_arithmetic_code(frame: int, progressive: bool = False) -> bytes:
+    """A JPEG whose header says so; its data end after some pixels."""
+    data = encoded(Image.new("RGB", (64, 64)), progressive=progressive)
+    begin = data.index(b"\xff\xc2" if progressive else b"\xff\xc0")
+    return data[:begin + 1] + bytes([frame]) + data[begin + 2:begin + 5] + b"\x1f\x40" * 2 + data[begin + 9:]
+
+
 def segment(marker: int, data: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
 
@@ -59,6 +66,8 @@ def hostile() -> dict[str, tuple[bytes, str]]:
 
     return {
         "run-lengths.bmp": (run_lengths(), "slow-format"),
+        "arithmetic.jpg": (in_arithmetic_code(0xC9), "slow-format"),
+        "arithmetic-progressive.jpg": (in_arithmetic_code(0xCA, progressive=True), "slow-format"),
         "scans.jpg": (repeating_its_last_scan(600), "too-many-scans"),
         "scans-of-many-pixels.jpg": (repeating_its_last_scan(80, (3200, 3200)), "too-many-scans"),
         "scans-of-one-component.jpg": (with_scans_of_one_component(600), "too-many-scans"),

@@ -6,8 +6,8 @@ import pytest
 from catsdogs import scans
 from catsdogs.errors import BadImage
 from catsdogs.images import prepare
-from catsdogs.scans import check_scans
-from tests.hostile import END, repeating_its_last_scan, segment
+from catsdogs.scans import check_scans, first
+from tests.hostile import END, in_arithmetic_code, repeating_its_last_scan, segment
 from tests.photos import encoded, picture
 
 PROGRESSIVE = encoded(picture(3, (300, 200)), progressive=True)
@@ -52,3 +52,21 @@ def test_segments_without_end_between_scans_are_not_followed() -> None:
     data = repeating_its_last_scan(501, before=segment(0xFE, b"") * 100)
     with pytest.raises(BadImage):
         check_scans(data, (64, 64))
+
+
+@pytest.mark.parametrize("frame", [0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF])
+def test_arithmetic_code_is_refused_wherever_its_frame_is(frame: int) -> None:
+    data = in_arithmetic_code(frame)
+    noted = data[:2] + segment(0xE1, b"\xff\xc0" + SOME) * 40 + b"junk\xff\x01\xff\xd0" + data[2:]
+    for photo in (data, noted):
+        with pytest.raises(BadImage, match="arithmetic") as caught:
+            check_scans(photo, (64, 64))
+        assert caught.value.reason == "slow-format"
+
+
+def test_the_first_frame_and_scan_are_told() -> None:
+    assert first(PROGRESSIVE) == (0xC2, 3) and first(encoded(picture(1))) == (0xC0, 3)
+    assert first(encoded(picture(1).convert("L"))) == (0xC0, 1)
+    assert first(PROGRESSIVE[:PROGRESSIVE.index(b"\xff\xda") + 4]) == (0xC2, 0)
+    for nothing in (b"", b"\xff\xd8", b"\xff\xd8\xff\xd9" + PROGRESSIVE, bytes(99)):
+        assert first(nothing) == (0, 0)
