@@ -55,6 +55,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 def hostile() -> dict[str, tuple[bytes, str]]:
     """A second or more each, or far more where they are as large as an upload may be."""
     jpeg, png, packed = encoded(picture(1)), encoded(picture(1), "PNG"), zlib.compress(bytes(2**20 - 1), 9)
+    emoji = zlib.compress(bytes(2**20 - 5) + "\U0001f431".encode(), 9)
     gif = encoded(picture(1).quantize(16), "GIF")
     palette = 13 + (6 << (gif[10] & 7))
 
@@ -79,7 +80,9 @@ def hostile() -> dict[str, tuple[bytes, str]]:
         "exif.jpg": (jpeg_with(segment(0xE1, b"Exif\0\0" + bytes(8)) * 400), "too-many-parts"),
         "tables.jpg": (jpeg_with(segment(0xDB, (b"\0" + b"\1" * 64) * 1000) * 160), "too-many-parts"),
         "profiles.png": (png_with(chunk(b"iCCP", b"p\0\0" + packed) * 400), "too-many-parts"),
-        "texts.png": (png_with(chunk(b"zTXt", b"\0\0" + packed) * 400), "too-many-parts"),
+        "texts.png": (png_with(chunk(b"zTXt", b"k\0\0" + packed) * 17), "too-many-parts"),
+        "emoji.png": (png_with(chunk(b"iTXt", b"k\0\1\0\0\0" + emoji) * 17), "too-many-parts"),
+        "text.png": (png_with(chunk(b"iTXt", b"k\0\0\0\0\0" + bytes(17 * 2**20))), "too-many-parts"),
         "chunks.png": (png_with(chunk(b"abCd", b"") * 120_000), "too-many-parts"),
         "comment.gif": (gif[:palette] + b"!\xfe" + b"\x01c" * 120_000 + b"\0" + gif[palette:], "too-many-parts"),
     }

@@ -1,4 +1,5 @@
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -65,6 +66,16 @@ def test_ordinary_photos_of_many_parts_are_taken() -> None:
     assert np.array_equal(prepare(noted, 16), prepare(jpeg(1), 16))
     profile = encoded(picture(1), icc_profile=bytes(3_000_000))
     assert np.array_equal(prepare(profile, 16), prepare(encoded(picture(1)), 16))
+
+
+def test_ordinary_texts_of_a_png_are_taken() -> None:
+    """Hundreds of short ones, a profile, and some of the largest."""
+    data = encoded(picture(1), "PNG")
+    short = chunk(b"zTXt", b"k\0\0" + zlib.compress(b"a note of a camera" * 20)) * 200
+    large = chunk(b"iTXt", b"k\0\1\0\0\0" + zlib.compress(bytes(2**20 - 1), 9)) * 8
+    profile = chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(500_000)))
+    noted = data[:AFTER_IHDR] + profile + short + large + data[AFTER_IHDR:]
+    assert np.array_equal(prepare(noted, 16), prepare(data, 16))
 
 
 def test_a_turned_photo_whose_exif_cannot_be_written_is_taken() -> None:

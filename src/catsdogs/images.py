@@ -108,8 +108,8 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def _in_bands(image: Image.Image, as_rgb: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """Some pixels at a time, however wide a row: with whole copies on the way a transparent photo takes 23 bytes a pixel
-    instead of 8."""
+    """Some pixels at a time, however wide a row: with whole copies on the way a transparent photo took 23 bytes a
+    pixel, not 8."""
     result = Image.new("RGB", image.size)
     width = min(image.width, BAND)
     height = max(1, BAND // width)
