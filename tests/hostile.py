@@ -38,9 +38,28 @@ def with_scans_of_one_component(times: int) -> bytes:
 
 def in_arithmetic_code(frame: int, progressive: bool = False) -> bytes:
     """A JPEG whose header says so; its data end after some pixels."""
-    data = encoded(Image.new("RGB", (64, 64)), progressive=progressive)
-    begin = data.index(b"\xff\xc2" if progressive else b"\xff\xc0")
-    return data[:begin + 1] + bytes([frame]) + data[begin + 2:begin + 5] + b"\x1f\x40" * 2 + data[begin + 9:]
+    return of_64_megapixels(encoded(Image.new("RGB", (64, 64)), progressive=progressive), frame)
+
+
+def of_64_megapixels(data: bytes, frame: int = 0) -> bytes:
+    """A JPEG with another size in its header, and another marker of its frame."""
+    begin = data.index(b"\xff\xc2" if b"\xff\xc2" in data else b"\xff\xc0")
+    marker = bytes([frame or data[begin + 1]])
+    return data[:begin + 1] + marker + data[begin + 2:begin + 5] + b"\x1f\x40" * 2 + data[begin + 9:]
+
+
+def with_coefficients() -> bytes:
+    """Four components of which the first scan brings not all."""
+    data = encoded(Image.new("CMYK", (64, 64)), progressive=True)
+    second = data.index(START_OF_SCAN, data.index(START_OF_SCAN) + 2)
+    return of_64_megapixels(data[:second] + END)
+
+
+def canvases() -> bytes:
+    """A WebP of one colour, which takes no bits a pixel: of 38 bytes, whatever its size."""
+    data = encoded(Image.new("RGB", (8, 8), "red"), "WEBP", lossless=True)
+    begin = data.index(b"\x2f") + 1
+    return data[:begin] + struct.pack("<I", 16_000 - 1 | 3_999 << 14) + data[begin + 4:]
 
 
 def segment(marker: int, data: bytes) -> bytes:
@@ -53,9 +72,11 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 @cache
 def hostile() -> dict[str, tuple[bytes, str]]:
-    """A second or more each, or far more where they are as large as an upload may be."""
+    """A second or more each, or more than 400 MB, or far more where they are as large as an upload may be."""
     jpeg, png, packed = encoded(picture(1)), encoded(picture(1), "PNG"), zlib.compress(bytes(2**20 - 1), 9)
     emoji = zlib.compress(bytes(2**20 - 5) + "\U0001f431".encode(), 9)
+    rgba = encoded(Image.new("RGBA", (8, 8)), "PNG")
+    wide = struct.pack(">II", 250_000, 256) + rgba[24:29]
     gif = encoded(picture(1).quantize(16), "GIF")
     palette = 13 + (6 << (gif[10] & 7))
 
@@ -66,6 +87,9 @@ def hostile() -> dict[str, tuple[bytes, str]]:
         return png[:AFTER_IHDR] + more + png[AFTER_IHDR:]
 
     return {
+        "canvases.webp": (canvases(), "too-many-pixels"),
+        "coefficients.jpg": (with_coefficients(), "too-many-pixels"),
+        "transparent.png": (rgba[:8] + chunk(b"IHDR", wide) + rgba[AFTER_IHDR:], "too-many-pixels"),
         "run-lengths.bmp": (run_lengths(), "slow-format"),
         "arithmetic.jpg": (in_arithmetic_code(0xC9), "slow-format"),
         "arithmetic-progressive.jpg": (in_arithmetic_code(0xCA, progressive=True), "slow-format"),

@@ -35,6 +35,7 @@ LAYERS = [
     ["storage"],
     ["stores"],
     ["tables", "images"],
+    ["footprint"],
     ["jpeg", "metered", "scans"],
     ["log", "settings", "machine", "openvino_alone", "seal"],
     ["files"],

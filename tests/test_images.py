@@ -153,15 +153,6 @@ def test_the_pixel_limit_is_judged_before_decoding() -> None:
         prepare(jpeg(3, (64, 64)), 16, max_pixels=64 * 64 - 1)
 
 
-def test_a_webp_takes_twice_the_memory_and_may_have_half_the_pixels() -> None:
-    photo = picture(3, (64, 64))
-    webp, png = encoded(photo, "WEBP", lossless=True), encoded(photo.convert("RGBA"), "PNG")
-    assert prepare(png, 16, max_pixels=64 * 64).shape == (16, 16, 3)
-    with pytest.raises(TooManyPixels, match="64 x 64 is more than 4,095 pixels"):
-        prepare(webp, 16, max_pixels=2 * 64 * 64 - 1)
-    assert np.array_equal(prepare(webp, 16, max_pixels=2 * 64 * 64), prepare(png, 16))
-
-
 def test_a_photo_without_a_jfif_marker_is_as_good() -> None:
     """A usual clean-up rule throws such photos away: 6 to 7 % of good ones."""
     usual = jpeg(5, (40, 40))

@@ -28,7 +28,8 @@ class BadImage(CatsdogsError):
 
 
 class TooManyPixels(BadImage):
-    """The header announces more pixels than the limit; refused before any of them is decoded."""
+    """The header announces more pixels than the limit, or more than there is memory for; refused before any of them is
+    decoded."""
 
 
 class ModelRefused(CatsdogsError):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from catsdogs.errors import BadImage, TooManyPixels
+from catsdogs.footprint import check_footprint
 from catsdogs.jpeg import ordinary
 from catsdogs.metered import Metered
 from catsdogs.scans import check_scans
@@ -26,18 +27,16 @@ EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "GIF": "gif", "BMP": "b
 MAX_PIXELS = 64_000_000
 MAX_PIXELS_IN_PYTHON = 500_000
 """Of formats that Pillow decodes in Python, byte by byte: 0.15 s. A BMP of 33 kB and 64 megapixels took 24 s."""
-WEBP_COSTS = 2
-"""Times the memory of a transparent PNG, for Pillow keeps two canvases beside the photo: so it may have fewer pixels.
-One of 38 bytes and 62 megapixels took 950 MB, nearly all that a pod has."""
 MIN_SIDE = 8
+USUAL_SIDE = 256  # at most, that JPEGs are drafted to where nothing else is said
 BAND = 500_000  # pixels
 
 Pixels = npt.NDArray[np.uint8]
 
 
 @contextmanager
-def opened(data: bytes, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
-    """Read the header of a photo and check it; no pixel is decoded yet.
+def opened(data: bytes, max_pixels: int = MAX_PIXELS, side: int = USUAL_SIDE) -> Iterator[Image.Image]:
+    """Read the header of a photo and check it; no pixel is decoded yet. `side`: what the caller will draft a JPEG to.
 
     Raises BadImage (`empty`, `not-an-image`, `too-small`, `too-many-parts`, `too-many-scans`, `slow-format`,
     `truncated`, `broken`) and TooManyPixels; errors that Pillow raises while the caller decodes are turned into
@@ -60,8 +59,9 @@ def opened(data: bytes, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
         except Exception as error:  # a hostile header may raise nearly anything, in any of Pillow's parsers
             raise BadImage("broken", f"The photo's header is broken: {error}.") from None
         with image:
-            _check_size(image.size, max_pixels // WEBP_COSTS if image.format == "WEBP" else max_pixels)
+            _check_size(image.size, max_pixels)
             _check_cost(image, data)
+            check_footprint(image, data, side, max_pixels)
             file.decode()
             try:
                 yield image
@@ -140,7 +140,7 @@ def prepare(data: bytes, image_size: int, max_pixels: int = MAX_PIXELS) -> Pixel
     """
     if (pixels := ordinary(data, image_size, MIN_SIDE, max_pixels)) is not None:
         return pixels
-    with opened(data, max_pixels) as image:
+    with opened(data, max_pixels, image_size) as image:
         image.draft("RGB", (image_size, image_size))
         return square(upright_rgb(image), image_size)
 

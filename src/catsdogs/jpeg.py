@@ -27,11 +27,17 @@ class Header(NamedTuple):
     components: int
     in_scan: int  # of them, in the first scan
     bare: bool  # nothing that may turn the photo, or hold another one
+    scan: int  # place of the first
 
     @property
     def in_one_scan(self) -> bool:
         """Of all components, and not progressive: the decoder reads no other scan."""
         return self.frame != PROGRESSIVE and self.in_scan == self.components
+
+    @property
+    def plain(self) -> bool:
+        """Decoded without Pillow's part in Python."""
+        return self.bare and self.in_one_scan and self.components == 3
 
 
 def header(data: bytes) -> Header | None:
@@ -44,7 +50,7 @@ def header(data: bytes) -> Header | None:
             return None
         marker, length = data[place + 1], int.from_bytes(data[place + 2:place + 4])
         if marker == SCAN:
-            return Header(width, height, frame, components, data[place + 4], bare) if frame else None
+            return Header(width, height, frame, components, data[place + 4], bare, place) if frame else None
         if marker in FRAMES and not frame:
             frame, components = marker, data[place + 9]
             height, width = int.from_bytes(data[place + 5:place + 7]), int.from_bytes(data[place + 7:place + 9])
@@ -56,15 +62,20 @@ def header(data: bytes) -> Header | None:
     return None
 
 
+def draft_scale(width: int, height: int, side: int) -> int:
+    """By what a JPEG is divided that is to be at least `side` pixels a side, where it is."""
+    fits = min(width // side, height // side)
+    return next((scale for scale in SCALES if fits >= scale), 1)
+
+
 def ordinary(data: bytes, side: int, smallest: int, max_pixels: int) -> npt.NDArray[np.uint8] | None:
     """uint8 [side, side, 3] of an ordinary JPEG in colour, decoded at a part of its size where that is enough, and
     stretched. None for anything else: less than `smallest` pixels a side, more than `max_pixels`, damage."""
     found = header(data)
-    if found is None or not found.bare or not found.in_one_scan or found.components != 3 or (
+    if found is None or not found.plain or (
             min(found.width, found.height) < smallest or found.width * found.height > max_pixels):
         return None
-    fits = min(found.width // side, found.height // side)
-    scale = next((scale for scale in SCALES if fits >= scale), 1)
+    scale = draft_scale(found.width, found.height, side)
     size = -(-found.width // scale), -(-found.height // scale)
     core: Any = Image.core  # type: ignore[attr-defined]  # it is not promised
     try:

@@ -159,7 +159,7 @@ def bombard(send: Callable[[bytes], object], count: int, seed: int) -> None:
 
 
 def burden(send: Callable[[bytes], object], count: int) -> None:
-    """`count` photos that would be decoded for seconds or hours, in turn."""
+    """`count` photos that would be decoded for seconds or hours, or take most of the memory, in turn."""
     photos = [data for data, _ in hostile().values()]
     for number in range(count):
         send(form(photos[number % len(photos)], ("/predict", "/explain?format=png")[number // len(photos) % 2]))

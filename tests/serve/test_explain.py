@@ -103,3 +103,13 @@ def test_a_picture_may_have_as_many_pixels_as_a_photo_to_predict(
             photo = {"file": ("p", encoded(picture(3, size)))}
             assert client.post("/predict", files=photo).status_code == status
             assert client.post("/explain?format=png", files=photo).status_code == status
+
+
+def test_a_long_photo_that_takes_too_much_memory_has_no_picture(model_path: Path) -> None:
+    """A picture of 512 px is wanted of it: it is decoded at its full size, beside all of its coefficients."""
+    long = {"file": ("p", encoded(picture(3, (8000, 500)), progressive=True, subsampling=0))}
+    settings = ServeSettings(enable_real_model=True, model_path=model_path, max_pixels=4_000_000)
+    with TestClient(start(settings)) as client:
+        assert client.post("/predict", files=long).status_code == client.post("/explain", files=long).status_code == 200
+        answer = client.post("/explain?format=png", files=long)
+    assert answer.status_code == 413 and "8000 x 500 pixels in this kind of JPEG take 40 MB" in answer.json()["detail"]

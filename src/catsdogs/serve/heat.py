@@ -33,8 +33,9 @@ def explained(
 
 
 def overlay(photo: bytes, grid: Floats, max_pixels: int = MAX_PIXELS) -> bytes:
-    """PNG of the upright photo, at most 512 pixels a side, coloured by a grid of -1 to 1. Raises BadImage."""
-    with opened(photo, max_pixels) as image:
+    """PNG of the upright photo, at most 512 pixels a side, coloured by a grid of -1 to 1. Raises BadImage:
+    of a very long photo, too, that is decoded at its full size for it and takes more memory than allowed."""
+    with opened(photo, max_pixels, LONGEST_SIDE) as image:
         image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
         base = upright_rgb(image)
     base.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)

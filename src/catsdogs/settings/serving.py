@@ -31,7 +31,8 @@ class ServeSettings(Settings):
     """Bytes of uploads that a process holds at a time: beyond them those of more than a megabyte are refused with 503,
     beyond twice as many all. At least twice the largest request."""
     max_pixels: Count = 64_000_000
-    """Photos with more pixels are refused with 413, before decoding; half as many of a WebP."""
+    """Photos with more pixels are refused with 413, before decoding, and so are those of kinds of which decoding takes
+    more than 6.25 bytes for each of these pixels: 400 MB."""
     queue_size: Count = 64
     """Photos that may wait; one more is refused with 503."""
     deadline_seconds: Annotated[float, Field(gt=0)] = 10.0
