@@ -6,10 +6,11 @@ import struct
 import pytest
 from PIL import Image
 
-from catsdogs.serve.quick import MOST_BYTES, is_quick
+from catsdogs.serve.quick import MOST_BYTES, MOST_BYTES_IN_SCANS, is_quick
 from tests.photos import encoded, picture
 
 SMALL = encoded(picture(1, (500, 375)), quality=90)
+PROGRESSIVE = encoded(picture(1, (500, 375)), progressive=True)
 END = b"\xff\xd9"
 
 
@@ -25,7 +26,7 @@ def of_two_frames() -> bytes:
 
 
 def repeating_its_last_scan(times: int) -> bytes:
-    data = encoded(picture(3, (700, 700)), progressive=True)
+    data = encoded(picture(3, (300, 300)), progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:-2] + data[last:-2] * times + END
 
@@ -44,8 +45,10 @@ def with_scans_of_one_component(times: int) -> bytes:
     encoded(picture(1, (500, 375)).convert("L")),
     encoded(picture(1, (500, 375)).convert("CMYK")),
     encoded(picture(1, (500, 375)), icc_profile=b"p" * 3000, comment=b"c"),
-    with_exif(9000),
-], ids=["baseline", "progressive", "grey", "cmyk", "profile", "exif"])
+    with_exif(7000),
+    encoded(picture(1, (500, 375)), icc_profile=b"p" * 20_000),
+    encoded(picture(1, (500, 500)), progressive=True),
+], ids=["baseline", "progressive", "grey", "cmyk", "profile", "exif", "large profile", "most in scans"])
 def test_small_jpegs_are_quick(data: bytes) -> None:
     assert is_quick(data)
 
@@ -58,10 +61,17 @@ def test_small_jpegs_are_quick(data: bytes) -> None:
     repeating_its_last_scan(20),
     with_scans_of_one_component(20),
     SMALL[:2] + b"\xff\xfe\x00\x02" * 40 + SMALL[2:],
-    with_exif(40_000),
+    with_exif(9000),
+    with_exif(31_000),
+    encoded(picture(1, (500, 375)).convert("L"), icc_profile=b"p" * 9000),
+    encoded(picture(1, (500, 375)), progressive=True, icc_profile=b"p" * 9000),
+    encoded(picture(1, (501, 500)), progressive=True),
+    PROGRESSIVE[:-2] + bytes(MOST_BYTES_IN_SCANS - len(PROGRESSIVE) + 1) + END,
+    with_scans_of_one_component(2) + bytes(MOST_BYTES_IN_SCANS),
     of_two_frames(),
 ], ids=["empty", "start", "truncated", "text", "starts", "zeros", "png", "large", "long", "scans",
-        "part scans", "segments", "exif", "frames"])
+        "part scans", "segments", "exif", "more exif", "grey and tables", "progressive and tables", "large progressive",
+        "long progressive", "long part scans", "frames"])
 def test_whatever_may_take_long_is_not(data: bytes) -> None:
     assert not is_quick(data)
 
