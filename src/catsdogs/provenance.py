@@ -13,9 +13,9 @@ from catsdogs.settings.base import explain_invalid
 from catsdogs.settings.build import BuildSettings
 
 DECISIVE_CODE = ("answering.py", "artifacts.py", "compiled.py", "export.py", "familiarity.py", "figures.py",
-                 "images.py", "integers.py", "jpeg.py", "mahalanobis.py", "metered.py", "model_file.py", "names.py",
-                 "nets", "packed.py", "predictor.py", "preprocess", "scans.py", "statistics.py", "traced.py", "train",
-                 "usual.py", "weights.py")
+                 "footprint.py", "images.py", "integers.py", "jpeg.py", "mahalanobis.py", "metered.py",
+                 "model_file.py", "names.py", "nets", "packed.py", "predictor.py", "preprocess", "scans.py",
+                 "statistics.py", "traced.py", "train", "usual.py", "weights.py")
 """What a model depends on, given the ingested photos, the settings and the packages."""
 DECISIVE = ("catsdogs", "torch", "numpy", "pillow", "openvino")
 
