@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from catsdogs.serve import head
+from catsdogs.serve import crowd, head
 from catsdogs.serve.head import MOST_WAITING, Head
 from catsdogs.serve.lingering import Lingering
 from catsdogs.serve.server import Server
@@ -47,15 +47,23 @@ def test_who_asks_as_much_as_there_is_room_for_may_go_on(service: tuple[int, Ser
 
 @pytest.mark.parametrize("end", [b"", b"\r\n"], ids=["goes on", "is complete"])
 def test_lines_of_a_head_count_more_than_their_bytes(service: tuple[int, Server], end: bytes) -> None:
-    answer = told(service[0], b"GET /livez HTTP/1.1\r\nHost: a\r\n" + b"ab:\r\n" * 3000 + end)
+    answer = told(service[0], b"GET /livez HTTP/1.1\r\nHost: a\r\n" + b"ab:\r\n" * 200 + end)
     assert answer.startswith(b"HTTP/1.1 431") and answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_heads_that_wait_on_a_connection_count_together(service: tuple[int, Server]) -> None:
+    """Those before are answered."""
+    large = b"GET /livez HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 10000 + b"\r\n\r\n"
+    answers = told(service[0], large * 4).split(b"HTTP/1.1 ")[1:]
+    assert [answer[:3] for answer in answers] == [b"200"] * 2 and b"connection: close" in answers[-1]
+    assert told(service[0], *[large] * 4, LAST).count(b"HTTP/1.1 200") == 5  # one after the other
 
 
 def test_where_many_are_connected_new_ones_do_not_stay_and_then_only_probes_are_answered(
     service: tuple[int, Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(head, "MOST_KEPT", 2)
-    monkeypatch.setattr(head, "MOST_OPEN", 4)
+    monkeypatch.setattr(crowd, "MOST_KEPT", 2)
+    monkeypatch.setattr(crowd, "MOST_OPEN", 4)
     port, server = service
     with ExitStack() as others:
         def connected(count: int) -> None:
@@ -74,6 +82,47 @@ def test_where_many_are_connected_new_ones_do_not_stay_and_then_only_probes_are_
             assert told(port, GET.replace(b"/livez", probe)).startswith(b"HTTP/1.1 200")
     until(lambda: not server.server_state.connections)
     assert told(port, ASK, LAST).count(b"HTTP/1.1 200") == 2
+
+
+def test_beyond_them_there_is_room_for_a_probe_and_little_time(
+    service: tuple[int, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowd, "MOST_OPEN", 2)
+    monkeypatch.setattr(head, "PROBE_SECONDS", 600.0)
+    port, server = service
+    with ExitStack() as others:
+        for _ in range(2):
+            others.enter_context(socket.create_connection(("127.0.0.1", port)))
+        until(lambda: len(server.server_state.connections) == 2)
+        lines = b"".join(b"X-Forwarded-%d: %s\r\n" % (number, b"y" * 40) for number in range(15))  # as proxies add
+        assert told(port, b"GET /readyz HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n").startswith(b"HTTP/1.1 200")
+        assert b"Too many connections" in told(port, b"GET /readyz HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 7000)
+        monkeypatch.setattr(head, "SECONDS", 600.0)
+        monkeypatch.setattr(head, "PROBE_SECONDS", 0.2)
+        assert b"within 0.2 s" in told(port, b"GET /readyz")
+
+
+def test_who_comes_when_there_is_no_place_left_gets_that_of_who_came_beyond_them_first(
+    service: tuple[int, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or strangers could keep every place from probes."""
+    monkeypatch.setattr(crowd, "MOST_OPEN", 2)
+    monkeypatch.setattr(crowd, "MOST_EVER", 4)
+    monkeypatch.setattr(head, "PROBE_SECONDS", 600.0)
+    port, server = service
+    with ExitStack() as others:
+        def connect() -> socket.socket:
+            count = len(server.server_state.connections)
+            one = others.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            until(lambda: len(server.server_state.connections) == min(count + 1, 4))
+            return one
+
+        clients = [connect() for _ in range(4)]
+        assert told(port, GET).startswith(b"HTTP/1.1 200")
+        assert not clients[2].recv(1)
+        clients[3].sendall(GET)
+        clients[0].sendall(GET)
+        assert clients[3].recv(100).startswith(b"HTTP/1.1 200") and clients[0].recv(100).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("request_", [GET * 40, b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 4000, GET + LAST, LARGE],

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from catsdogs.serve import head as module
-from catsdogs.serve.head import MOST_BYTES, Head
+from catsdogs.serve.head import MOST_BYTES, STEP_BYTES, URL_TIMES, Head
 from catsdogs.serve.headers import ALWAYS
 from catsdogs.serve.server import Server
 from catsdogs.serve.service import Service
@@ -27,8 +27,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
     yield start(ServeSettings(enable_real_model=True, model_path=write_tiny_model(tmp_path_factory.mktemp("tiny"))))
 
 
-def said(app: FastAPI, pieces: list[bytes], pause: float = 0.0, after: float = 0.2) -> tuple[list[bytes | str], int]:
-    """What a connection answers to these pieces, and how many of them it took before it closed."""
+def said(app: FastAPI, pieces: list[bytes], pause: float = 0.0, after: float = 0.2,
+         seen: list[Head] | None = None) -> tuple[list[bytes | str], int]:
+    """What a connection, which is added to `seen`, answers to these pieces, and how many it took before it closed."""
 
     async def play() -> tuple[list[bytes | str], int]:
         server = Server(app, ready=lambda: None)
@@ -36,6 +37,8 @@ def said(app: FastAPI, pieces: list[bytes], pause: float = 0.0, after: float = 0
         server.lifespan = cast(Any, type("Lifespan", (), {"state": {}}))
         connection, transport, taken = server._protocol(), Recorded(), 0
         assert isinstance(connection, Head)
+        if seen is not None:
+            seen.append(connection)
         connection.connection_made(transport)
         for piece in pieces:
             if transport.is_closing():
@@ -66,7 +69,7 @@ def refused(answer: bytes | str, status: int) -> str:
 @pytest.mark.parametrize("piece", [b"x" * CHUNK, b"X-Y: z\r\n" * (CHUNK // 8)], ids=["one line", "many lines"])
 def test_a_head_without_end_is_refused(app: FastAPI, piece: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     (answer, closed), taken = said(app, [b"GET / HTTP/1.1\r\nX: ", *[piece] * 100])
-    assert "larger than 65,536 bytes" in refused(answer, 431) and closed == "closed"
+    assert "larger than 32,768 bytes" in refused(answer, 431) and closed == "closed"
     assert taken <= 2 + MOST_BYTES // CHUNK + 1
     (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert line["status"] == 431 and line["route"] == "unmatched" and "x" * 20 not in str(line)
@@ -148,10 +151,32 @@ def test_trailers_and_extensions_of_chunks_are_bounded_too(app: FastAPI) -> None
         assert answered[-1] == "closed" and taken <= 2 + MOST_BYTES // CHUNK + 1
 
 
-def test_the_head_of_a_large_but_ordinary_request_is_taken(app: FastAPI) -> None:
-    lines = b"".join(b"X-%d: %s\r\n" % (number, b"y" * 400) for number in range(60))
-    answered, _ = said(app, [b"GET /livez HTTP/1.1\r\n" + lines, b"Host: a\r\n\r\n"])
+@pytest.mark.parametrize("cookies", [[b"y" * 16384], [b"y" * 4096] * 4], ids=["one line", "several"])
+def test_the_head_of_a_large_but_ordinary_request_is_taken(app: FastAPI, cookies: list[bytes]) -> None:
+    """With lines as a browser and two proxies send, and an address of 1,000 letters."""
+    lines = b"".join([b"X-Line: %s\r\n" % (b"y" * 60)] * 25 + [b"Cookie: %s\r\n" % cookie for cookie in cookies])
+    answered, _ = said(app, [b"GET /livez?" + b"a" * 1000 + b" HTTP/1.1\r\n" + lines, b"Host: a\r\n\r\n"])
     assert cast(bytes, answered[0]).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("end", [b"", b" HTTP/1.1\r\n\r\n"], ids=["goes on", "is complete"])
+def test_a_byte_of_an_address_counts_more_than_one_of_a_line(app: FastAPI, end: bytes) -> None:
+    (answer, closed), _ = said(app, [b"GET /livez?" + b"a" * (MOST_BYTES // URL_TIMES) + end])
+    assert "larger than" in refused(answer, 431) and closed == "closed"
+
+
+def test_nothing_is_kept_unseen_behind_a_request_in_one_piece(app: FastAPI) -> None:
+    answered, _ = said(app, [GET + b"GET /livez HTTP/1.1\r\nX: " + b"y" * (MOST_BYTES + 2 * STEP_BYTES)])
+    assert len(answered) == 2 and cast(bytes, answered[0]).startswith(b"HTTP/1.1 200") and answered[1] == "closed"
+
+
+def test_neither_a_head_nor_a_body_is_kept_once_it_was_answered(app: FastAPI) -> None:
+    request = b"GET /livez HTTP/1.1\r\nX: " + b"y" * 999 + b"\r\nContent-Length: 9999\r\n\r\n" + b"x" * 9999
+    connections: list[Head] = []
+    answered, _ = said(app, [request, GET], seen=connections)
+    (one,) = connections
+    assert [cast(bytes, answer).split(b" ")[1] for answer in answered] == [b"200", b"200"]
+    assert not (one.cycle.scope or one.cycle.body or one.scope or one.headers or one._unanswered)
 
 
 def test_no_answer_is_garbled_by_a_broken_request_behind_it(app: FastAPI) -> None:

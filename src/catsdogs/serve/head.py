@@ -5,75 +5,96 @@ And what is no HTTP gets an answer, a line of the log and a count like every oth
 
 import asyncio
 import json
+from collections import deque
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from catsdogs.serve import crowd
+from catsdogs.serve.crowd import PROBES, Crowd
 from catsdogs.serve.errors import Refused
 from catsdogs.serve.headers import ALWAYS
 from catsdogs.serve.upgrade import parser_for, without_upgrade
 
-MOST_BYTES = 64 * 1024
-"""That may come without a head, a part of a body or a message being completed: endless header lines, trailers behind a
-body and extensions of chunks are kept in memory, or read without an end."""
+MOST_BYTES = 32 * 1024
+"""That the heads of a connection may take which are not answered yet, and that may come without completing a head, a
+part of a body or a message: endless header lines, trailers behind a body and extensions of chunks are kept in memory,
+or read without an end. Cookies of 16 kB fit."""
 
-LINE_BYTES = 32
-"""That a header line counts for beside its own, as in HTTP/2: 60 kB of empty ones held 1.2 MB of memory."""
+LINE_BYTES = 192
+"""That a header line counts for beside its own: two objects, a pair and its place in a list take about 170."""
+
+URL_TIMES = 6  # that a byte of an address counts: it is kept as it came, as a path, and as text of up to 4 bytes each
+HEAD_BYTES = 2048  # that a request counts for by itself: its scope, its cycle and what wakes it
+
+PROBE_BYTES = 6 * 1024  # instead of MOST_BYTES, where only probes are answered: 20 lines, as proxies add some
+PROBE_SECONDS = 1.0  # instead of SECONDS
+
+STEP_BYTES = 16 * 1024
+"""That are parsed before the next look at the limits: what had come in one piece behind a request, up to 250 kB, was
+kept unseen."""
 
 SECONDS = 10.0  # for a head to arrive; a connection that is kept open between two requests has uvicorn's 5
 
-MOST_WAITING = 16
+MOST_WAITING = 8
 """Requests of one connection behind the one that is being answered: 2,000 came in 36 kB, and held 4.2 MB."""
-
-MOST_KEPT = 500
-"""Connections that a process has open, beyond which new ones end with their first answer."""
-
-MOST_OPEN = 1000  # beyond which only PROBES are answered: whoever counts on them would end a process that is well
-PROBES = b"/livez", b"/readyz", b"/health", b"/v2/health/live", b"/v2/health/ready"
 
 
 class Head(HttpToolsProtocol):
     _moved = _head_open = _in_body = False
     _crowded = False
+    _beyond = False  # only probes are answered here
     _deaf = False  # what comes is not read any more: after the answers under way the connection ends
     _stuck = _size = 0
     _timer: asyncio.TimerHandle | None = None
     _again: bytes | None = None  # a head to read again
     _refused: Refused | None = None
 
+    def __init__(self, *arguments: Any, crowd: Crowd, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._crowd = crowd
+        self._unanswered: deque[int] = deque()  # sizes of heads
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._crowded = len(self.connections) > MOST_KEPT
+        self._crowded = len(self.connections) > crowd.MOST_KEPT
+        self._beyond = self._crowd.came(self, len(self.connections))
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._crowd.left(self)
         self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        self._moved = False
         self._unset_keepalive_if_required()
+        moved = False
+        for start in range(0, len(data), STEP_BYTES):
+            self._step(memoryview(data)[start:start + STEP_BYTES])
+            if self._deaf:
+                return
+            moved = moved or self._moved
+        # A body has the app's own limit, but not where the app answered without it; what is idle has uvicorn's.
+        answered = self.cycle is not None and self.cycle.response_complete
+        if moved and not answered:
+            self._stop_timer()
+        if self._head_open or answered or not (moved or self._in_body):
+            self._start_timer()
+
+    def _step(self, data: memoryview) -> None:
+        self._moved = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._read_again(memoryview(data)[upgrade.args[0]:])
+            self._read_again(data[upgrade.args[0]:])
         except httptools.HttpParserError:
             self._broken()
-        if self._deaf:
-            return
         self._stuck = 0 if self._moved else self._stuck + len(data)
-        if self._stuck > MOST_BYTES:
-            self._refuse(_large())
-            return
-        # A body has the app's own limit, but not where the app answered without it; what is idle has uvicorn's.
-        answered = self.cycle is not None and self.cycle.response_complete
-        if self._moved and not answered:
-            self._stop_timer()
-        if self._head_open or answered or not (self._moved or self._in_body):
-            self._start_timer()
+        if self._stuck > self._most() and not self._deaf:
+            self._refuse(self._large())
 
     def _read_again(self, rest: memoryview) -> None:
         """Heads that ask for another protocol, as if they did not, and what comes behind them."""
@@ -89,23 +110,19 @@ class Head(HttpToolsProtocol):
                 self._broken()
 
     def on_message_begin(self) -> None:
-        self._head_open, self._size = True, 0
+        self._head_open, self._size = True, HEAD_BYTES + sum(self._unanswered)
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._size += len(url)
+        self._count(URL_TIMES * len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_open:  # not a trailer: nobody reads it
-            self._size += len(name) + len(value) + LINE_BYTES
-            if self._size > MOST_BYTES:
-                raise self._because(_large())
+            self._count(len(name) + len(value) + LINE_BYTES)
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        if self._size > MOST_BYTES:  # its first line alone
-            raise self._because(_large())
         if self.parser.should_upgrade():
             method = self.parser.get_method()
             if method == b"CONNECT":
@@ -115,13 +132,24 @@ class Head(HttpToolsProtocol):
         if len(self.pipeline) >= MOST_WAITING:
             raise self._because(Refused(503, "pipeline-full", "Too many requests wait on this connection."))
         open_now = len(self.connections) if self._crowded else 0
-        if open_now > MOST_OPEN and self.url.partition(b"?")[0] not in PROBES:
-            raise self._because(Refused(503, "connections-full", "Too many connections are open: try again soon.",
-                                        {"Retry-After": "1"}))
+        if open_now > crowd.MOST_OPEN and self.url.partition(b"?")[0] not in PROBES:
+            raise self._because(_full())
+        if self._beyond and open_now <= crowd.MOST_OPEN:  # by now
+            self._beyond = False
+            self._crowd.left(self)
+        self._unanswered.append(self._size - sum(self._unanswered))
         self._head_open, self._in_body, self._moved = False, True, True
         super().on_headers_complete()
-        if open_now > MOST_KEPT:
+        if open_now > crowd.MOST_KEPT:
             self.cycle.keep_alive = False
+
+    def on_response_complete(self) -> None:
+        self._unanswered.popleft()
+        if self.cycle.response_complete:  # nothing waits: neither its head nor a body that nobody asked for is needed
+            self.cycle.scope, self.cycle.body = {}, bytearray()  # type: ignore[typeddict-item]
+            if not self._head_open:
+                self.scope, self.headers = {}, []  # type: ignore[typeddict-item]
+        super().on_response_complete()
 
     def on_body(self, body: bytes) -> None:
         self._moved = True
@@ -131,6 +159,21 @@ class Head(HttpToolsProtocol):
         if self._again is None:
             self._in_body, self._moved = False, True
             super().on_message_complete()
+
+    def _count(self, bytes_: int) -> None:
+        self._size += bytes_
+        if self._size > self._most():
+            raise self._because(self._large())
+
+    def _most(self) -> int:
+        return PROBE_BYTES if self._beyond else MOST_BYTES
+
+    def _large(self) -> Refused:
+        return _full() if self._beyond else Refused(431, "large-head", (
+            f"The head of the request is larger than {MOST_BYTES:,} bytes, a line counted as {LINE_BYTES} more."))
+
+    def _seconds(self) -> float:
+        return PROBE_SECONDS if self._beyond else SECONDS
 
     def _because(self, refused: Refused) -> Refused:
         """What the parser's caller answers: it is told only that a callback failed."""
@@ -146,14 +189,15 @@ class Head(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:  # the request before is answered first
             self._start_timer()
         elif self._head_open:
-            self._refuse(Refused(408, "slow-head", f"The head of the request did not arrive within {SECONDS:g} s."))
+            self._refuse(Refused(408, "slow-head", (
+                f"The head of the request did not arrive within {self._seconds():g} s.")))
         else:  # nothing was asked, or was answered so long ago that its body is not waited for
             self._in_body = False
             self.transport.close()
 
     def _start_timer(self) -> None:
         if self._timer is None and not self.transport.is_closing():
-            self._timer = self.loop.call_later(SECONDS, self._too_slow)
+            self._timer = self.loop.call_later(self._seconds(), self._too_slow)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -166,6 +210,7 @@ class Head(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._deaf = True
+        self.parser, self.headers = None, []  # type: ignore[assignment]  # it may linger
         if self.cycle is None or self.cycle.response_complete:
             app: Any = self.config.app
             request_id = app.state.unread(refused.status, refused.reason)
@@ -182,5 +227,5 @@ class Head(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
 
-def _large() -> Refused:
-    return Refused(431, "large-head", f"The head of the request is larger than {MOST_BYTES:,} bytes.")
+def _full() -> Refused:
+    return Refused(503, "connections-full", "Too many connections are open: try again soon.", {"Retry-After": "1"})

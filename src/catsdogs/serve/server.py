@@ -10,6 +10,7 @@ import uvicorn
 
 from catsdogs.serve.balance import Balance
 from catsdogs.serve.connection import Connection
+from catsdogs.serve.crowd import Crowd
 from catsdogs.serve.joined import Joined
 from catsdogs.serve.listening import BACKLOG, about_to_listen, turn_away
 
@@ -33,7 +34,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: "FastAPI", ready: Callable[[], None], *, alone: bool = False,
                  balance: Balance | None = None) -> None:
-        http: Any = Joined if balance is None else partial(Connection, balance=balance)
+        http: Any = partial(Joined if balance is None else partial(Connection, balance=balance), crowd=Crowd())
         super().__init__(uvicorn.Config(
             app, loop="uvloop", http=http, ws="none", access_log=False, server_header=False,
             log_level="error", timeout_graceful_shutdown=GRACE_SECONDS, backlog=BACKLOG))
