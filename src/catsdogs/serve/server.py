@@ -13,6 +13,7 @@ from catsdogs.serve.connection import Connection
 from catsdogs.serve.crowd import Crowd
 from catsdogs.serve.joined import Joined
 from catsdogs.serve.listening import BACKLOG, about_to_listen, turn_away
+from catsdogs.serve.unread import Unread
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -34,7 +35,8 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: "FastAPI", ready: Callable[[], None], *, alone: bool = False,
                  balance: Balance | None = None) -> None:
-        http: Any = partial(Joined if balance is None else partial(Connection, balance=balance), crowd=Crowd())
+        kind: Any = Joined if balance is None else partial(Connection, balance=balance)
+        http: Any = partial(kind, crowd=Crowd(), unread=Unread())
         super().__init__(uvicorn.Config(
             app, loop="uvloop", http=http, ws="none", access_log=False, server_header=False,
             log_level="error", timeout_graceful_shutdown=GRACE_SECONDS, backlog=BACKLOG))
