@@ -82,6 +82,14 @@ def test_who_takes_nothing_makes_room_for_who_comes_next(
             assert service[1].server_state.connections == {connection}
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system's kernel cannot be asked")
+def test_the_kernel_does_not_take_what_it_cannot_send(tmp_path: Path) -> None:
+    """Or nobody would count it."""
+    with beside(tmp_path) as served:
+        client, _ = asked(served, GET * 9, paused)
+        client.close()
+
+
 class Waiting:
     """What Unread sees of a connection: a real one's bytes go to the kernel when that likes."""
 
