@@ -105,7 +105,7 @@ def test_a_single_process_says_that_it_should_be_started_anew(tmp_path: Path, mo
 
 
 def test_of_several_processes_it_ends_and_another_takes_its_place(tmp_path: Path) -> None:
-    large = encoded(picture(1, (8000, 8000)), "PNG")  # for hours there is no photo: for a second or two
+    large = encoded(picture(1, (7000, 7000)), "PNG")  # for hours there is no photo: for a second or two
     with serving(write_tiny_model(tmp_path), "--deadline-seconds", "0.05") as service:
         while not service.events("stuck"):
             assert httpx.post(f"{service.address}/predict", files={"file": large}).status_code in (503, 504)
