@@ -116,9 +116,9 @@ def uploads(port: int, held: ExitStack) -> None:
     many(400, port, held, form(bytes(900_000))[:-1])
 
 
-def heads(port: int, held: ExitStack) -> None:
+def heads(port: int, held: ExitStack, count: int = 1500) -> None:
     lines = b"".join(b"a%d:b\r\n" % number for number in range(1500))
-    many(1500, port, held, b"GET / HTTP/1.1\r\nHost: x\r\n" + lines)
+    many(count, port, held, b"GET / HTTP/1.1\r\nHost: x\r\n" + lines)
 
 
 def unread(port: int, held: ExitStack) -> None:
@@ -157,8 +157,10 @@ def photos(port: int, held: ExitStack) -> None:
 
 
 def together(port: int, held: ExitStack) -> None:
-    for way in (heads, uploads, unread):
-        way(port, held)
+    """On fewer connections than those from which on only probes are answered."""
+    uploads(port, held)
+    unread(port, held)
+    heads(port, held, 200)
     working = [threading.Thread(target=way, args=(port, held)) for way in (lists, photos)]
     for thread in working:
         thread.start()
