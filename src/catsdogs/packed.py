@@ -161,7 +161,9 @@ def _prepare(path: Path, digest: str, image_size: int) -> Pixels:
     try:
         return prepare(data, image_size)
     except BadImage as error:
-        raise CatsdogsError(f"The ingested photo {path} cannot be prepared ({error}): {repair}.") from None
+        # Not by a version whose limits have grown stricter: ingest does not look at it again.
+        raise CatsdogsError(f"The ingested photo {path} cannot be prepared ({error}): drop it in fixes.yaml, and "
+                            f"{repair}.") from None
 
 
 def _mapped(data_dir: Path, about: Preprocessed, rows: list[SplitRow]) -> PackedPhotos:

@@ -94,9 +94,9 @@ def test_beyond_them_there_is_room_for_a_probe_and_little_time(
         for _ in range(2):
             others.enter_context(socket.create_connection(("127.0.0.1", port)))
         until(lambda: len(server.server_state.connections) == 2)
-        lines = b"".join(b"X-Forwarded-%d: %s\r\n" % (number, b"y" * 40) for number in range(15))  # as proxies add
+        lines = b"".join(b"X-Forwarded-%d: %s\r\n" % (number, b"y" * 60) for number in range(18))  # as proxies add
         assert told(port, b"GET /readyz HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n").startswith(b"HTTP/1.1 200")
-        assert b"Too many connections" in told(port, b"GET /readyz HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 7000)
+        assert b"Too many connections" in told(port, b"GET /readyz HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 9000)
         monkeypatch.setattr(head, "SECONDS", 600.0)
         monkeypatch.setattr(head, "PROBE_SECONDS", 0.2)
         assert b"within 0.2 s" in told(port, b"GET /readyz")

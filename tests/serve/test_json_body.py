@@ -86,6 +86,34 @@ async def test_one_that_waits_too_long_for_those_before_it_is_refused_and_holds_
 
 
 @run
+async def test_of_a_client_that_goes_away_the_thread_still_comes_first() -> None:
+    """Sixty that closed once their turn had come had sixty threads at work."""
+    reader, goes_on, began = Reader(60), threading.Event(), threading.Event()
+
+    def waits(numbers: Numbers) -> int:
+        began.set()
+        goes_on.wait(60)
+        return 0
+
+    gone = asyncio.create_task(reader.read(request(BODY), Numbers, waits, invalid=422))
+    await asyncio.to_thread(began.wait, 60)
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    order = list[str]()
+
+    def last(numbers: Numbers) -> None:
+        order.append("next")
+
+    following = asyncio.create_task(reader.read(request(BODY), Numbers, last, invalid=422))
+    await asyncio.sleep(0.2)
+    order.append("the thread ends")
+    goes_on.set()
+    await following
+    assert order == ["the thread ends", "next"]
+
+
+@run
 async def test_what_was_refused_holds_nothing_and_lets_the_next_one_in() -> None:
     """Garbage is seldom collected: sixty refused bodies of 0.5 MB held 290 MB."""
     reader, seen = Reader(60), list[weakref.ref[Numbers]]()

@@ -67,5 +67,6 @@ def _prepared(data_dir: Path, row: SplitRow, size: int) -> Pixels:
     except FileNotFoundError:
         raise CatsdogsError(f"The ingested photo {data_dir / row.original} is missing: {REPAIR}.") from None
     except BadImage as error:
-        raise CatsdogsError(f"The ingested photo {data_dir / row.original} cannot be prepared ({error}): {REPAIR}."
+        raise CatsdogsError(f"The ingested photo {data_dir / row.original} cannot be prepared ({error}): drop it in "
+                            f"fixes.yaml, and {REPAIR}."
                             ) from None

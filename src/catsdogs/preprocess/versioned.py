@@ -84,8 +84,8 @@ def _resized(work: _Work, photos: Sequence[_Photo]) -> Iterator[tuple[str, bytes
         try:
             pixels = prepare(data, work.image_size)
         except BadImage as error:
-            raise CatsdogsError(f"The ingested photo {row.path} cannot be prepared ({error}): run `catsdogs ingest` "
-                                "again, under another --commit.") from None
+            raise CatsdogsError(f"The ingested photo {row.path} cannot be prepared ({error}): drop it in fixes.yaml, "
+                                "and run `catsdogs ingest` again, under another --commit.") from None
         yield paths[row.path], encode(pixels, "JPEG")
 
 

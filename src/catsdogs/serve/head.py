@@ -28,7 +28,7 @@ LINE_BYTES = 192
 URL_TIMES = 6  # that a byte of an address counts: it is kept as it came, as a path, and as text of up to 4 bytes each
 HEAD_BYTES = 2048  # that a request counts for by itself: its scope, its cycle and what wakes it
 
-PROBE_BYTES = 6 * 1024  # instead of MOST_BYTES, where only probes are answered: 20 lines, as proxies add some
+PROBE_BYTES = 8 * 1024  # where only probes are answered: 20 lines of 90 bytes, as proxies add some
 PROBE_SECONDS = 1.0  # instead of SECONDS
 
 STEP_BYTES = 16 * 1024
@@ -110,7 +110,7 @@ class Head(HttpToolsProtocol):
                 self._broken()
 
     def on_message_begin(self) -> None:
-        self._head_open, self._size = True, HEAD_BYTES + sum(self._unanswered)
+        self._head_open, self._size = True, HEAD_BYTES
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -130,14 +130,14 @@ class Head(HttpToolsProtocol):
             self._again = without_upgrade(method, self.url, self.parser.get_http_version(), self.headers)
             return
         if len(self.pipeline) >= MOST_WAITING:
-            raise self._because(Refused(503, "pipeline-full", "Too many requests wait on this connection."))
+            raise self._because(_waiting())
         open_now = len(self.connections) if self._crowded else 0
         if open_now > crowd.MOST_OPEN and self.url.partition(b"?")[0] not in PROBES:
             raise self._because(_full())
         if self._beyond and open_now <= crowd.MOST_OPEN:  # by now
             self._beyond = False
             self._crowd.left(self)
-        self._unanswered.append(self._size - sum(self._unanswered))
+        self._unanswered.append(self._size)
         self._head_open, self._in_body, self._moved = False, True, True
         super().on_headers_complete()
         if open_now > crowd.MOST_KEPT:
@@ -162,14 +162,18 @@ class Head(HttpToolsProtocol):
 
     def _count(self, bytes_: int) -> None:
         self._size += bytes_
-        if self._size > self._most():
+        if self._size + sum(self._unanswered) > self._most():
             raise self._because(self._large())
 
     def _most(self) -> int:
         return PROBE_BYTES if self._beyond else MOST_BYTES
 
     def _large(self) -> Refused:
-        return _full() if self._beyond else Refused(431, "large-head", (
+        if self._beyond:
+            return _full()
+        if self._size <= MOST_BYTES and self._unanswered:  # alone it would pass
+            return _waiting()
+        return Refused(431, "large-head", (
             f"The head of the request is larger than {MOST_BYTES:,} bytes, a line counted as {LINE_BYTES} more."))
 
     def _seconds(self) -> float:
@@ -225,6 +229,10 @@ class Head(HttpToolsProtocol):
             self.transport.close()
         else:
             self.cycle.keep_alive = False
+
+
+def _waiting() -> Refused:
+    return Refused(503, "pipeline-full", "Too many requests wait on this connection.")
 
 
 def _full() -> Refused:

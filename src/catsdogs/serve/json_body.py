@@ -70,13 +70,17 @@ class Reader:
             found = taken()
         else:
             await self._turn()
-            try:
-                found = await run_in_threadpool(taken)
-            finally:
-                self._one.release()
+            working = asyncio.ensure_future(run_in_threadpool(taken))
+            working.add_done_callback(self._over)
+            found = await asyncio.shield(working)  # a client that goes away ends the waiting, not the thread
         if isinstance(found, Exception):
             raise found
         return found
+
+    def _over(self, working: "asyncio.Future[Any]") -> None:
+        self._one.release()
+        if not working.cancelled():
+            working.exception()  # nobody may wait for it any more
 
     async def _turn(self) -> None:
         try:
