@@ -115,7 +115,7 @@ async def test_of_a_client_that_goes_away_the_thread_still_comes_first() -> None
 
 @run
 async def test_what_was_refused_holds_nothing_and_lets_the_next_one_in() -> None:
-    """Garbage is seldom collected: sixty refused bodies of 0.5 MB held 290 MB."""
+    """Garbage is seldom collected: sixty refused bodies of 0.5 MB held 310 MB."""
     reader, seen = Reader(60), list[weakref.ref[Numbers]]()
 
     def refuses(numbers: Numbers) -> int:
