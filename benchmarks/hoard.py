@@ -3,7 +3,6 @@ the limits that it comes with, one process and one thread as in a pod of Kuberne
 Probes must be answered meanwhile. Writes benchmarks/HOARD.md."""
 
 import argparse
-import io
 import json
 import platform
 import socket
@@ -24,6 +23,7 @@ from PIL import Image  # noqa: E402
 
 from run import processor  # noqa: E402
 from tests.models import colour_photos, write_model  # noqa: E402
+from tests.photos import encoded  # noqa: E402
 from tests.serve.malformed import form, memory  # noqa: E402
 from tests.servers import free_port, running  # noqa: E402
 
@@ -32,7 +32,6 @@ MOST = 1000e6
 """Of the 1,074 MB that a pod has; files that are mapped do not count, for they go when room is needed."""
 SAMPLE_SECONDS, PROBE_SECONDS, PATIENCE = 0.005, 0.1, 60.0
 HOLD_SECONDS = 5.0
-SIDE = 7900  # 62 megapixels
 
 Way = Callable[[int, ExitStack], None]
 
@@ -134,18 +133,22 @@ def lists(port: int, held: ExitStack) -> None:
 
 
 def photos(port: int, held: ExitStack) -> None:
-    """One after the other: a thread works at one photo at a time."""
+    """One after the other, for a thread works at one photo at a time: the largest of each kind that are taken, and some
+    that took most before their memory was counted."""
     turned = Image.Exif()
     turned[0x0112] = 6
-    square, see_through = (SIDE, SIDE), (10, 200, 30, 90)
+    colour, see_through = (10, 200, 30), (10, 200, 30, 90)
     makers: list[Callable[[], bytes]] = [
-        lambda: encoded(Image.new("RGBA", square, see_through), "PNG", exif=turned, compress_level=1),
+        lambda: encoded(Image.new("RGBA", (7050, 7050), see_through), "PNG", exif=turned, compress_level=1),
+        lambda: encoded(Image.new("RGBA", (190_000, 256), see_through), "PNG", compress_level=1),
+        lambda: encoded(Image.new("I;16", (7900, 7900), 300), "PNG"),
+        lambda: encoded(Image.new("RGB", (7990, 7990), colour), "JPEG", progressive=True, subsampling=0),
+        lambda: encoded(Image.new("RGB", (65_500, 600), colour), "JPEG", progressive=True, subsampling=0),
+        lambda: encoded(Image.new("RGBA", (4990, 4990), see_through), "WEBP", lossless=True, quality=0, method=0),
+        lambda: encoded(Image.new("RGBA", (7500, 7500), see_through), "GIF"),
         lambda: encoded(Image.new("RGBA", (250_000, 256), see_through), "PNG", compress_level=1),
-        lambda: encoded(Image.new("I;16", (250_000, 256), 300), "PNG"),
-        lambda: encoded(Image.new("RGB", square, see_through[:3]), "JPEG", progressive=True, subsampling=0),
-        lambda: encoded(Image.new("RGB", (65_500, 976), see_through[:3]), "JPEG", progressive=True, subsampling=0),
-        lambda: encoded(Image.new("RGBA", (5650, 5650), see_through), "WEBP", lossless=True, quality=0, method=0),
-        lambda: encoded(Image.new("RGBA", square, see_through), "GIF"),
+        lambda: encoded(Image.new("RGB", (65_500, 976), colour), "JPEG", progressive=True, subsampling=0),
+        lambda: encoded(Image.new("RGBA", (7900, 7900), see_through), "WEBP", lossless=True, quality=0, method=0),
     ]
     for make in makers:
         photo = make()
@@ -166,12 +169,6 @@ def together(port: int, held: ExitStack) -> None:
         thread.start()
     for thread in working:
         thread.join()
-
-
-def encoded(image: Image.Image, kind: str, **how: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **how)
-    return buffer.getvalue()
 
 
 def summary(rows: list[list[str]]) -> str:

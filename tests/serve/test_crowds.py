@@ -29,6 +29,17 @@ def service(tmp_path: Path) -> Iterator[tuple[int, Server]]:
         yield served
 
 
+def connected(service: tuple[int, Server], others: ExitStack, count: int) -> list[socket.socket]:
+    """So many more, one after another."""
+    port, server = service
+    clients = list[socket.socket]()
+    for _ in range(count):
+        clients.append(others.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30)))
+        mine = clients[-1].getsockname()
+        until(lambda: any(one.client == mine for one in list(server.server_state.connections)))
+    return clients
+
+
 @pytest.mark.parametrize("behind", [b"", b"nonsense\r\n\r\n"])
 def test_who_asks_too_much_at_once_is_answered_as_far_as_there_is_room(
     service: tuple[int, Server], behind: bytes
@@ -66,16 +77,12 @@ def test_where_many_are_connected_new_ones_do_not_stay_and_then_only_probes_are_
     monkeypatch.setattr(crowd, "MOST_OPEN", 4)
     port, server = service
     with ExitStack() as others:
-        def connected(count: int) -> None:
-            for _ in range(count - len(server.server_state.connections)):
-                client = others.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
-                client.sendall(b"GET")
-            until(lambda: len(server.server_state.connections) == count)
-
-        connected(2)
+        for client in connected(service, others, 2):
+            client.sendall(b"GET")
         once = told(port, ASK)  # is closed
         assert once.startswith(b"HTTP/1.1 200") and b"connection: close" in once
-        connected(4)
+        for client in connected(service, others, 2):
+            client.sendall(b"GET")
         full = told(port, ASK)
         assert full.startswith(b"HTTP/1.1 503") and b"retry-after: 1\r\n" in full and b'{"detail": "Too many' in full
         for probe in (b"/livez", b"/readyz?verbose", b"/health"):
@@ -91,9 +98,7 @@ def test_beyond_them_there_is_room_for_a_probe_and_little_time(
     monkeypatch.setattr(head, "PROBE_SECONDS", 600.0)
     port, server = service
     with ExitStack() as others:
-        for _ in range(2):
-            others.enter_context(socket.create_connection(("127.0.0.1", port)))
-        until(lambda: len(server.server_state.connections) == 2)
+        connected(service, others, 2)
         lines = b"".join(b"X-Forwarded-%d: %s\r\n" % (number, b"y" * 60) for number in range(18))  # as proxies add
         assert told(port, b"GET /readyz HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n").startswith(b"HTTP/1.1 200")
         assert b"Too many connections" in told(port, b"GET /readyz HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 9000)
@@ -111,13 +116,7 @@ def test_who_comes_when_there_is_no_place_left_gets_that_of_who_came_beyond_them
     monkeypatch.setattr(head, "PROBE_SECONDS", 600.0)
     port, server = service
     with ExitStack() as others:
-        def connect() -> socket.socket:
-            count = len(server.server_state.connections)
-            one = others.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
-            until(lambda: len(server.server_state.connections) == min(count + 1, 4))
-            return one
-
-        clients = [connect() for _ in range(4)]
+        clients = connected(service, others, 4)
         assert told(port, GET).startswith(b"HTTP/1.1 200")
         assert not clients[2].recv(1)
         clients[3].sendall(GET)

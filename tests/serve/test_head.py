@@ -179,22 +179,6 @@ def test_a_head_that_begins_before_the_answer_to_the_one_before_counts_by_itself
     assert [cast(bytes, answer)[9:12] for answer in answered] == [b"200"] * 30
 
 
-def test_a_request_for_which_those_before_it_leave_no_room_is_not_called_large(
-    app: FastAPI, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reasons = list[str]()
-    monkeypatch.setattr(app.state, "unread", lambda status, reason: reasons.append(reason) or "1")
-    large = b"GET /livez HTTP/1.1\r\nHost: a\r\nX: " + b"y" * (MOST_BYTES // 2) + b"\r\n"
-    connections: list[Head] = []
-    said(app, [large + b"\r\n" + large + b"\r\n"], seen=connections, after=0)
-    said(app, [large + b"X: " + b"y" * (MOST_BYTES // 2) + b"\r\n\r\n"])
-    assert connections[0]._deaf and reasons == ["large-head"]
-    one = connections[0]
-    one._size = MOST_BYTES // 2
-    one._unanswered.append(MOST_BYTES // 2 + 1)
-    assert (one._large().status, one._large().reason) == (503, "pipeline-full")
-
-
 def test_neither_a_head_nor_a_body_is_kept_once_it_was_answered(app: FastAPI) -> None:
     request = b"GET /livez HTTP/1.1\r\nX: " + b"y" * 999 + b"\r\nContent-Length: 9999\r\n\r\n" + b"x" * 9999
     connections: list[Head] = []

@@ -130,7 +130,7 @@ class Head(HttpToolsProtocol):
             self._again = without_upgrade(method, self.url, self.parser.get_http_version(), self.headers)
             return
         if len(self.pipeline) >= MOST_WAITING:
-            raise self._because(_waiting())
+            raise self._because(Refused(503, "pipeline-full", "Too many requests wait on this connection."))
         open_now = len(self.connections) if self._crowded else 0
         if open_now > crowd.MOST_OPEN and self.url.partition(b"?")[0] not in PROBES:
             raise self._because(_full())
@@ -169,11 +169,7 @@ class Head(HttpToolsProtocol):
         return PROBE_BYTES if self._beyond else MOST_BYTES
 
     def _large(self) -> Refused:
-        if self._beyond:
-            return _full()
-        if self._size <= MOST_BYTES and self._unanswered:  # alone it would pass
-            return _waiting()
-        return Refused(431, "large-head", (
+        return _full() if self._beyond else Refused(431, "large-head", (
             f"The head of the request is larger than {MOST_BYTES:,} bytes, a line counted as {LINE_BYTES} more."))
 
     def _seconds(self) -> float:
@@ -229,10 +225,6 @@ class Head(HttpToolsProtocol):
             self.transport.close()
         else:
             self.cycle.keep_alive = False
-
-
-def _waiting() -> Refused:
-    return Refused(503, "pipeline-full", "Too many requests wait on this connection.")
 
 
 def _full() -> Refused:
